@@ -15,11 +15,11 @@ namespace Imta.MetaWeight.Allocation;
 /// </summary>
 /// <remarks>
 /// It depends on the order of the losses and is valid for any order that does not depend on them: one in which losses are exchangeable.
-/// Sorted samples have to be permuted at random first. Losses may be negative, without a limit; they are not rescaled.
+/// Sorted samples have to be permuted at random first. Losses may be negative, without a lower limit; they are not rescaled.
 /// </remarks>
 public sealed class BettingBound
 {
-    private const double Least = 1e-10; // the smallest bound that is told
+    private const double Least = 1e-10; // the smallest bound that is returned
     private const double Accuracy = 1e-14;
     private const int Iterations = 200;
 
@@ -30,7 +30,7 @@ public sealed class BettingBound
     private readonly double _delta;
     private readonly double _most;
 
-    /// <param name="losses">n losses, at most <paramref name="most"/>, in the order of betting.</param>
+    /// <param name="losses">n losses, each at most <paramref name="most"/>, in the order of betting.</param>
     /// <param name="delta">δ, in (0, 1).</param>
     /// <param name="most">B, at least 1.</param>
     public BettingBound(double[] losses, double delta, double most)

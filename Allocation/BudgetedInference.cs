@@ -14,8 +14,8 @@ public static class BudgetedInference
     public const float Always = -1e8f;
 
     /// <summary>
-    /// The published search. At exit k the threshold is the score of the quota's last sample among those that no earlier exit lets leave.
-    /// Samples of equal scores leave together, so more than the quota may leave; where the quota is 0, or more than are left, none leave.
+    /// The published search. At exit k the threshold is the score of the quota's last sample among those that have not left earlier.
+    /// Samples with equal scores leave together, so more than the quota may leave; where the quota is 0, or more than remain, none leave.
     /// </summary>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples; finite.</param>
     /// <param name="quotas">P lists of K numbers of samples (<see cref="ExitShares.Quotas"/>).</param>
@@ -57,7 +57,7 @@ public static class BudgetedInference
         using DisposeScope scope = NewDisposeScope();
         (long samples, int exits, int points) = (scores.shape[0], (int)scores.shape[1], (int)thresholds.shape[0]);
         Tensor free = ones([points, samples], ScalarType.Bool, scores.device);
-        var counts = new Tensor[exits]; // [P, 2]: samples that leave, correct ones among them
+        var counts = new Tensor[exits]; // [P, 2]: samples that leave, and how many of them are correct
         for (int k = 0; k < exits; k++)
         {
             using DisposeScope step = NewDisposeScope();
@@ -78,8 +78,8 @@ public static class BudgetedInference
 }
 
 /// <summary>Where the samples of a set leave, and how many of them are predicted correctly.</summary>
-/// <param name="Leaving">K: samples that leave at each exit.</param>
-/// <param name="Correct">K: how many of them are predicted correctly.</param>
+/// <param name="Leaving">Samples that leave at each exit, K numbers.</param>
+/// <param name="Correct">How many of them are predicted correctly, K numbers.</param>
 public sealed record BudgetedOutcome(IReadOnlyList<long> Leaving, IReadOnlyList<long> Correct)
 {
     /// <summary>N.</summary>
@@ -88,11 +88,11 @@ public sealed record BudgetedOutcome(IReadOnlyList<long> Leaving, IReadOnlyList<
     /// <summary>Share of samples that are predicted correctly.</summary>
     public double Accuracy => (double)Correct.Sum() / Samples;
 
-    /// <summary>K: the share of samples that leave at each exit.</summary>
+    /// <summary>The share of samples that leave at each exit, K numbers.</summary>
     public IReadOnlyList<double> Shares => [.. Leaving.Select(count => (double)count / Samples)];
 
-    /// <summary>Multiply-adds per sample on average.</summary>
-    /// <param name="macs">K: those of a prediction at each exit.</param>
+    /// <summary>Mean multiply-adds per sample.</summary>
+    /// <param name="macs">Multiply-adds of a prediction at each exit, K numbers.</param>
     public float MeanMacs(IReadOnlyList<long> macs)
     {
         float mean = 0; // summed in the published order

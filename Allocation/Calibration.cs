@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Allocation;
 
-/// <summary>Finds a <see cref="ThresholdPolicy"/> on held-out samples: for shares of them, or for multiply-adds on average.</summary>
+/// <summary>Finds a <see cref="ThresholdPolicy"/> on held-out samples, for shares of them or for a budget of mean multiply-adds.</summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits.</remarks>
 public static class Calibration
 {
@@ -9,7 +9,7 @@ public static class Calibration
     private const int Rounds = 3;
     private const double FloatBits = 120; // powers of q stay within float32
 
-    /// <summary>The policy under which each exit takes its number of samples (<see cref="BudgetedInference.Thresholds"/>).</summary>
+    /// <summary>The policy under which each exit takes its quota of samples (<see cref="BudgetedInference.Thresholds"/>).</summary>
     /// <param name="criterion">The score.</param>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples.</param>
     /// <param name="quotas">K quotas that sum to N.</param>
@@ -28,12 +28,12 @@ public static class Calibration
         => ToQuotas(criterion, scores, ExitShares.Quotas(shares, scores.shape[0]));
 
     /// <summary>
-    /// The numbers of samples per exit with the highest average cost within a budget: those of the exit shares q^k
-    /// (<see cref="ExitShares"/>), and if no q fits, as many as possible at exit 2 and the rest at exit 1.
+    /// The numbers of samples per exit with the highest mean cost within a budget: those of the exit shares q^k
+    /// (<see cref="ExitShares"/>) or, if no q fits, as many as possible at exit 2 and the rest at exit 1.
     /// </summary>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples.</param>
-    /// <param name="macs">K: multiply-adds of a prediction at each exit.</param>
-    /// <param name="budget">Maximum average multiply-adds per sample.</param>
+    /// <param name="macs">Multiply-adds of a prediction at each exit, K numbers.</param>
+    /// <param name="budget">Maximum mean multiply-adds per sample.</param>
     /// <returns>K quotas, and their q, if there is one.</returns>
     /// <exception cref="ArgumentOutOfRangeException">Even exit 1 exceeds the budget.</exception>
     public static (int[] Quotas, double? Q) QuotasForMacs(Tensor scores, IReadOnlyList<long> macs, double budget)
@@ -87,9 +87,9 @@ public static class Calibration
     }
 
     /// <summary>
-    /// A threshold is a sample's own score, and the same sample computed in another batch may end a rounding error below it. Half-way to
-    /// the next lower score means the same for these samples and differs from all of them. Between neighbouring floats there is no such
-    /// number: the upper one separates them, half-way would round to either.
+    /// A threshold is a sample's own score, and in another batch the same sample's score may be a rounding error below it. The midpoint to
+    /// the next lower score separates these samples alike and equals none of their scores. Between adjacent floats it would round to either
+    /// of them, so the threshold stays.
     /// </summary>
     internal static float Midpoint(float threshold, Tensor scores)
     {

@@ -1,7 +1,7 @@
 namespace Imta.MetaWeight.Allocation;
 
 /// <summary>
-/// Estimates the overfitting of fitted thresholds: they are fitted on each half of the samples and applied to both; means of the two fits.
+/// Estimates how thresholds overfit: they are fitted on each half of the samples and applied to both. Values are means over the fits.
 /// </summary>
 /// <param name="FittedAccuracy">The accuracy on the half that they were fitted on.</param>
 /// <param name="OtherAccuracy">The accuracy on the other half: what to expect for new samples.</param>
@@ -12,8 +12,8 @@ public sealed record CrossFitting(double FittedAccuracy, double OtherAccuracy, d
     /// <param name="fit">Finds a policy from the scores and whether predictions are correct, both <c>[M, K]</c>.</param>
     /// <param name="scores"><c>[N, K]</c>.</param>
     /// <param name="correct">bool <c>[N, K]</c>.</param>
-    /// <param name="macs">K: multiply-adds of a prediction at each exit.</param>
-    /// <param name="order">int64 <c>[N]</c>: the samples in random order; the halves are its first and last half.</param>
+    /// <param name="macs">Multiply-adds of a prediction at each exit, K numbers.</param>
+    /// <param name="order">int64 <c>[N]</c>: the samples in random order, to be split into a first and a second half.</param>
     public static CrossFitting Fit(
         Func<Tensor, Tensor, IExitPolicy> fit, Tensor scores, Tensor correct, IReadOnlyList<long> macs, Tensor order)
     {

@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Allocation;
 
-/// <summary>The score of a prediction that an exit policy decides by.</summary>
+/// <summary>The score of a prediction, by which an exit policy decides.</summary>
 public interface IExitCriterion
 {
     /// <summary>Its name in files and on the command line.</summary>
@@ -40,7 +40,7 @@ public static class ExitCriteria
     /// <summary>All criteria, the default first.</summary>
     public static IReadOnlyList<IExitCriterion> All { get; } = [Confidence, Entropy];
 
-    // A NaN compares with no threshold: 0 keeps its sample in the network.
+    // A NaN cannot be compared with thresholds: 0 keeps its sample in the network.
     private static Tensor FiniteOr0(Tensor scores) => where(scores.isfinite(), scores, zeros_like(scores));
 
     private sealed class ConfidenceCriterion : IExitCriterion

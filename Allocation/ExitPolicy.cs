@@ -13,7 +13,7 @@ public interface IExitPolicy
     /// <summary>The kind's name in policy files, as registered.</summary>
     string Kind { get; }
 
-    /// <summary>K of the networks that it is for; null: any.</summary>
+    /// <summary>K of the networks it is for; null: any.</summary>
     int? Exits { get; }
 
     /// <summary>The score.</summary>
@@ -38,10 +38,10 @@ public static class ExitPolicies
     /// <summary>The names of all kinds.</summary>
     public static IReadOnlyList<string> Kinds => [.. _readers.Keys];
 
-    /// <summary>Makes a kind of policy known, before any policy file is read.</summary>
+    /// <summary>Registers a kind of policy; called before a policy file of this kind is read.</summary>
     /// <param name="kind">Its <see cref="IExitPolicy.Kind"/>.</param>
     /// <param name="read">Creates the policy from its keys in a file; throws <see cref="FormatException"/> where they are invalid.</param>
-    /// <exception cref="ArgumentException">There is a kind of this name.</exception>
+    /// <exception cref="ArgumentException">There is already a kind of this name.</exception>
     public static void Register(string kind, Func<PolicySection, IExitPolicy> read)
         => ImmutableInterlocked.Update(ref _readers, readers => readers.ContainsKey(kind)
             ? throw new ArgumentException($"there is a kind {kind} already", nameof(kind))
@@ -87,7 +87,7 @@ public static class ExitPolicies
 
 /// <summary>
 /// A policy in early-exit execution (the <c>ExitRule</c> of <c>Backbones.EarlyExit</c>): it scores each exit's logits and remembers the
-/// scores of the batch at the exits before. A batch starts at exit 0.
+/// batch's scores at earlier exits. A batch starts at exit 0.
 /// </summary>
 /// <param name="policy">The policy.</param>
 public sealed class ExitPolicyRule(IExitPolicy policy)

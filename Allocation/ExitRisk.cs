@@ -1,9 +1,9 @@
 namespace Imta.MetaWeight.Allocation;
 
 /// <summary>
-/// What an early prediction loses against that of the full network, the last exit (Jazbec et al., "Fast yet Safe: Early-Exiting with Risk
-/// Control", NeurIPS 2024, section 3). The loss of sample i at exit k is ℓ_ik − ℓ_iK, which is 0 at the last exit and negative where the
-/// early prediction is the better one; the risk of a threshold is its expectation where samples leave.
+/// What an early prediction loses compared with that of the full network, the last exit (Jazbec et al., "Fast yet Safe: Early-Exiting with
+/// Risk Control", NeurIPS 2024, section 3). The loss of sample i at exit k is ℓ_ik − ℓ_iK, which is 0 at the last exit and negative where
+/// the early prediction is the better one; the risk of a threshold is its expectation at the exits where samples leave.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes. p_ik: probabilities; ŷ_ik: the predicted class.</remarks>
 public sealed class ExitRisk
@@ -39,7 +39,7 @@ public sealed class ExitRisk
     /// <summary>What it is, as a part of a sentence.</summary>
     public string Meaning { get; }
 
-    /// <summary>Whether the losses are −1, 0 and 1.</summary>
+    /// <summary>Whether every loss is −1, 0 or 1.</summary>
     public bool IsBinary { get; }
 
     /// <summary>B: losses are at most B and at least −B; a Brier score lies in [0, 2].</summary>

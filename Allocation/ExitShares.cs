@@ -5,17 +5,16 @@ namespace Imta.MetaWeight.Allocation;
 /// </summary>
 /// <remarks>
 /// float32 throughout, as in the published code: a quota is the floor of a product, which float64 would sometimes round differently. For
-/// the same reason functions and sums round like PyTorch 1.13, which its numbers were computed with, on any processor and with any
-/// libtorch.
+/// the same reason functions and sums round as in PyTorch 1.13, with which its reference values were computed, on any processor and with
+/// any libtorch.
 /// </remarks>
 public static class ExitShares
 {
     /// <summary>The K shares, which sum to 1.</summary>
     /// <param name="q">Values below 1 favour early exits, 1 is uniform. The published <c>target_p_index</c> p is q = p/20.</param>
     /// <param name="exits">K.</param>
-    /// <exception cref="ArgumentOutOfRangeException"> <paramref name="q"/> is not positive and finite, or so small or large that its powers
-    /// overflow or underflow float32; or there is no exit.
-    /// </exception>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="q"/> is not positive and finite in float32, one of its powers or
+    /// their sum overflows float32, or there is no exit.</exception>
     public static float[] FromQ(double q, int exits)
     {
         if (!(q > 0) || double.IsInfinity(q))
@@ -28,13 +27,13 @@ public static class ExitShares
         float[] powers = [.. Enumerable.Range(1, exits).Select(k => Exp(logarithm * k))];
         float sum = Sum(powers);
         float[] shares = Array.ConvertAll(powers, power => power / sum);
-        return shares.All(float.IsFinite)
+        return float.IsFinite(sum) && shares.All(float.IsFinite)
             ? shares
             : throw new ArgumentOutOfRangeException(
-                nameof(q), q, $"the exit shares need a positive q whose powers 1 to {exits} are in the range of float32");
+                nameof(q), q, $"the exit shares need a positive q whose powers 1 to {exits} and their sum are in the range of float32");
     }
 
-    /// <summary>How many of <paramref name="samples"/> each exit takes: floor(samples · share), the last exit all remaining ones.</summary>
+    /// <summary>How many of <paramref name="samples"/> each exit takes: floor(samples · share), the last exit all that remain.</summary>
     /// <param name="shares">K shares.</param>
     /// <param name="samples">M.</param>
     public static int[] Quotas(IReadOnlyList<float> shares, long samples)
@@ -52,7 +51,7 @@ public static class ExitShares
     }
 
     /// <summary>
-    /// eˣ as in PyTorch's vectorised implementation: x − n ln 2 in two steps, a polynomial of degree 7, times 2ⁿ; within one unit of the
+    /// eˣ as in PyTorch's vectorised implementation: x − n ln 2 in two steps, a polynomial of degree 7, times 2ⁿ; within one unit in the
     /// last place.
     /// </summary>
     private static float Exp(float x)
@@ -68,7 +67,7 @@ public static class ExitShares
         return (float)Math.ScaleB(1f + MathF.FusedMultiplyAdd(r * r, p, r), (int)n);
     }
 
-    /// <summary>In four interleaved partial sums, as PyTorch adds up few numbers: the remainder goes to the first.</summary>
+    /// <summary>In four interleaved partial sums, as PyTorch adds up a few numbers; the remainder goes to the first.</summary>
     private static float Sum(ReadOnlySpan<float> values)
     {
         Span<float> sums = stackalloc float[4];

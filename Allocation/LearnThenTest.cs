@@ -4,14 +4,15 @@ namespace Imta.MetaWeight.Allocation;
 
 /// <summary>
 /// Learn then Test (Angelopoulos et al., "Learn then Test: Calibrating predictive algorithms to achieve risk control", AoAS 2025): a
-/// p-value of "the risk is above ε" for each threshold, and tests in a fixed sequence, which keep the probability of any error at δ.
+/// p-value of "the risk is above ε" for each threshold, and tests in a fixed sequence, which keep the probability of any false rejection at
+/// most δ.
 /// </summary>
 public static class LearnThenTest
 {
     private const double Accuracy = 1e-14;
     private const int Iterations = 200;
 
-    /// <summary>For n losses that are 0 or 1, s of them 1: P(Bin(n, ε) ≤ s), exact for this integer count.</summary>
+    /// <summary>The p-value for n losses that are 0 or 1, s of them 1: P(Bin(n, ε) ≤ s), exact.</summary>
     /// <param name="count">s.</param>
     /// <param name="samples">n.</param>
     /// <param name="epsilon">ε, in (0, 1).</param>
@@ -22,7 +23,7 @@ public static class LearnThenTest
     /// Hoeffding-Bentkus for losses in [0, 1] (Learn then Test, proposition 7): min(e P(Bin(n, ε) ≤ ⌈s⌉), exp(−n h(min(s/n, ε), ε))),
     /// h(a, b) = a ln(a/b) + (1 − a) ln((1 − a)/(1 − b)).
     /// </summary>
-    /// <param name="sum">s, the sum of the losses. For losses that are 0 or 1 it is their count, without rounding.</param>
+    /// <param name="sum">s, the sum of the losses. For losses that are 0 or 1 it is the number of ones, without rounding.</param>
     /// <param name="samples">n.</param>
     /// <param name="epsilon">ε, in (0, 1).</param>
     public static double HoeffdingBentkus(double sum, int samples, double epsilon)
@@ -39,7 +40,7 @@ public static class LearnThenTest
         ? Brent.FindRoot(epsilon => pValue(epsilon) - delta, Accuracy, 1 - Accuracy, Accuracy, Iterations)
         : 1;
 
-    /// <summary>The last hypothesis of a fixed sequence before the first one that is not rejected; −1: the first one is not.</summary>
+    /// <summary>The last hypothesis of a fixed sequence before the first that is not rejected; −1 if that is hypothesis 0.</summary>
     /// <param name="count">The number of hypotheses.</param>
     /// <param name="isRejected">Tests a hypothesis, 0 … count − 1.</param>
     public static int FixedSequence(int count, Func<int, bool> isRejected)

@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Allocation;
 /// Allocates every meta sample to one exit (L2W-DEN, section 3.3): exit 1 takes the samples it is most confident of, exit 2 those of the
 /// rest that it is most confident of, and so on; the last exit takes the remaining ones.
 /// </summary>
-/// <remarks>Shapes: <c>M</c> meta samples, <c>K</c> exits. The loop is over exits and does not synchronise with the device.</remarks>
+/// <remarks>Shapes: <c>M</c> meta samples, <c>K</c> exits. The loop over exits does not synchronise with the device.</remarks>
 public static class MetaAllocation
 {
     /// <summary>The exit of each sample, int64 <c>[M]</c> of 0 … K − 1. Ties are broken in favour of earlier samples.</summary>

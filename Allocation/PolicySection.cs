@@ -3,7 +3,7 @@ using System.Text.Json.Nodes;
 
 namespace Imta.MetaWeight.Allocation;
 
-/// <summary>The keys of a policy file, for a reader: every error names the key and what is expected there, in one line.</summary>
+/// <summary>The keys of a policy file, for its reader; errors are one line and name the key and what is expected there.</summary>
 public sealed class PolicySection
 {
     private static readonly JsonSerializerOptions Strict = new(JsonSerializerOptions.Strict)
@@ -17,7 +17,7 @@ public sealed class PolicySection
     private PolicySection(JsonObject keys) => _keys = keys;
 
     /// <summary>Reads a file's text.</summary>
-    /// <exception cref="FormatException">It is not a JSON object.</exception>
+    /// <exception cref="FormatException">It is not a JSON object, or defines a key twice.</exception>
     public static PolicySection Parse(string text)
     {
         try
@@ -32,7 +32,7 @@ public sealed class PolicySection
         }
     }
 
-    /// <summary>Whether a key is there.</summary>
+    /// <summary>Whether the file has a key.</summary>
     public bool Has(string key) => _keys.ContainsKey(key);
 
     /// <summary>The value of a key.</summary>

@@ -1,8 +1,8 @@
 namespace Imta.MetaWeight.Allocation;
 
 /// <summary>
-/// The scores of an exit in descending order. A threshold is a cut: the number of samples that it lets leave, were all of them there;
-/// equal scores are on the same side of every cut.
+/// The scores of an exit in descending order. A threshold corresponds to a cut: the number of samples that would leave if all of them
+/// reached the exit. Equal scores are on the same side of every cut.
 /// </summary>
 internal sealed class RankedScores
 {
@@ -26,10 +26,10 @@ internal sealed class RankedScores
     /// <summary>The position of each sample in the order.</summary>
     public int[] Rank { get; }
 
-    /// <summary>The cut below the scores that equal the one at a position.</summary>
+    /// <summary>For each position in the order, the cut below all scores that equal the one there.</summary>
     public int[] GroupEnd { get; }
 
-    /// <summary>The lowest score above a cut.</summary>
+    /// <summary>The threshold of a cut: the lowest score above it.</summary>
     public float Threshold(int cut) => cut == 0 ? BudgetedInference.Never : _scores[Order[cut - 1]];
 
     /// <summary>The cut of a threshold.</summary>

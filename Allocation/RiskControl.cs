@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Allocation;
 
-/// <summary>How a threshold is chosen such that its risk is at most ε.</summary>
+/// <summary>How a threshold is chosen so that its risk is at most ε.</summary>
 public enum RiskControlMethod
 {
     /// <summary>Conformal risk control: in expectation over calibration sets.</summary>
@@ -23,12 +23,12 @@ public sealed record RiskTarget(ExitRisk Risk, double Epsilon, double? Delta, Ri
 /// <summary>The threshold that was found.</summary>
 /// <param name="Index">Its index in the grid; 0: nothing leaves early.</param>
 /// <param name="Risk">The mean loss on the calibration samples.</param>
-/// <param name="Bound">What the method bounds the risk by, at most ε; 0 where nothing leaves early, which loses nothing.</param>
+/// <param name="Bound">The method's upper bound on the risk, at most ε; 0 where nothing leaves early, which loses nothing.</param>
 public sealed record ControlledThreshold(int Index, double Risk, double Bound);
 
 /// <summary>
 /// Thresholds with a bounded risk (Jazbec et al., "Fast yet Safe: Early-Exiting with Risk Control", NeurIPS 2024). Thresholds fall along
-/// a grid that starts at 1, where nothing leaves early and the loss is 0: the answer where nothing else is certified.
+/// a grid that starts at 1, where nothing leaves early and the loss is 0: the answer if no other threshold is certified.
 /// </summary>
 /// <remarks>
 /// Conformal control assumes that calibration samples and later ones are exchangeable, the other methods that calibration samples are
@@ -37,10 +37,10 @@ public sealed record ControlledThreshold(int Index, double Risk, double Bound);
 /// </remarks>
 public static class RiskControl
 {
-    /// <summary>The threshold of a grid by the target's method.</summary>
+    /// <summary>Chooses a threshold of a grid by the target's method.</summary>
     /// <param name="target">The guarantee.</param>
     /// <param name="thresholds">G.</param>
-    /// <param name="losses">n losses at a threshold of the grid, 0 … G − 1, in an order that does not depend on them.</param>
+    /// <param name="losses">The n losses at a threshold of the grid, 0 … G − 1, in an order that does not depend on them.</param>
     public static ControlledThreshold Choose(RiskTarget target, int thresholds, Func<int, double[]> losses)
     {
         (double most, double epsilon, double delta) = (target.Risk.Bound, target.Epsilon, target.Delta ?? double.NaN);
@@ -51,7 +51,7 @@ public static class RiskControl
             return Found(chosen, () => Inflated(risks[chosen], samples, most));
         }
 
-        // The bound is below ε where betting against ε has succeeded: no root has to be found on the way.
+        // The bound is below ε where betting against ε succeeds, so no root has to be found at each threshold.
         int last = LearnThenTest.FixedSequence(thresholds, target.Method == RiskControlMethod.Ucb
             ? at => new BettingBound(losses(at), delta, most).LogCapital(epsilon) > 0
             : at => PValue(target.Risk, losses(at), epsilon) <= delta);
@@ -75,11 +75,11 @@ public static class RiskControl
         => Enumerable.Range(0, risks.Count).LastOrDefault(at => Inflated(risks[at], samples, most) <= epsilon);
 
     /// <summary>
-    /// G means of each sample's largest loss so far, which is what <see cref="Conformal"/> needs: leaving earlier may well repair an
-    /// answer, so that the losses themselves are not monotone. The true losses are never larger.
+    /// G means of each sample's largest loss so far: <see cref="Conformal"/> needs losses that never fall. The true losses may fall, since
+    /// leaving earlier may correct an answer; they are never larger.
     /// </summary>
     /// <param name="thresholds">G.</param>
-    /// <param name="losses">n losses at a threshold.</param>
+    /// <param name="losses">The n losses at a threshold, 0 … G − 1.</param>
     /// <param name="samples">n.</param>
     public static double[] MonotoneRisks(int thresholds, Func<int, double[]> losses, out int samples)
     {
@@ -101,11 +101,11 @@ public static class RiskControl
     }
 
     /// <summary>
-    /// The p-value of "the risk is above ε", from the positive parts of the losses, which lose at least as much: binomial for 0/1 losses,
-    /// Hoeffding-Bentkus for others, with losses and ε divided by their bound B to lie in [0, 1].
+    /// The p-value of "the risk is above ε", from the positive parts of the losses, whose mean is at least as large: binomial for 0/1
+    /// losses, Hoeffding-Bentkus for others, with losses and ε divided by the losses' bound B to lie in [0, 1].
     /// </summary>
     /// <param name="risk">The risk.</param>
-    /// <param name="losses">n.</param>
+    /// <param name="losses">n losses.</param>
     /// <param name="epsilon">ε.</param>
     public static double PValue(ExitRisk risk, double[] losses, double epsilon) => risk.IsBinary
         ? LearnThenTest.Binomial(losses.Count(loss => loss > 0), losses.Length, epsilon)

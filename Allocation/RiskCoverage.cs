@@ -1,24 +1,24 @@
 namespace Imta.MetaWeight.Allocation;
 
 /// <summary>
-/// A guarantee checked by simulation: thresholds are calibrated on many samples of labelled images, and their risk is looked up on all
-/// images of a set that stands for the distribution (as the coverage figures of Jazbec et al., NeurIPS 2024).
+/// A guarantee checked by simulation: thresholds are calibrated on many samples of labelled images, and their risk is computed on all
+/// images of a set that stands for the distribution (as in the coverage figures of Jazbec et al., NeurIPS 2024).
 /// </summary>
-/// <param name="Violations">The share of samples whose threshold has a risk above ε: at most about δ by the methods with a δ.</param>
-/// <param name="Risk">The mean risk of the thresholds: at most about ε by conformal control.</param>
+/// <param name="Violations">The share of samples whose threshold has a risk above ε: at most about δ for the methods with a δ.</param>
+/// <param name="Risk">The mean risk of the thresholds: at most about ε for conformal control.</param>
 /// <param name="Error">Its standard error over the samples.</param>
-/// <param name="Shares">K: the mean share of images that leave at each exit.</param>
+/// <param name="Shares">The mean share of images that leave at each exit, K numbers.</param>
 public sealed record RiskCoverage(double Violations, double Risk, double Error, IReadOnlyList<double> Shares)
 {
     /// <summary>Repeats the calibration.</summary>
     /// <param name="target">The guarantee.</param>
     /// <param name="drawn">The images that are drawn, independently and with replacement.</param>
-    /// <param name="population">The images whose risk is controlled; the same, unless the guarantee is to be broken.</param>
+    /// <param name="population">The images on which the risk is computed; the same, unless the guarantee is meant to fail.</param>
     /// <param name="grid">G thresholds that fall from 1.</param>
     /// <param name="samples">n, the size of a sample.</param>
     /// <param name="repetitions">The number of samples.</param>
-    /// <param name="random">Draws them.</param>
-    /// <param name="advance">Called after each; null: nothing.</param>
+    /// <param name="random">Draws the samples.</param>
+    /// <param name="advance">Called after each repetition; null: nothing.</param>
     public static RiskCoverage Measure(
         RiskTarget target,
         SharedThreshold drawn,

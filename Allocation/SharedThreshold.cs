@@ -1,7 +1,7 @@
 namespace Imta.MetaWeight.Allocation;
 
 /// <summary>
-/// Leaving by one threshold λ for all exits: a sample leaves at the first exit whose score is <b>above</b> λ, else at the last one
+/// One threshold λ for all exits: a sample leaves at the first exit whose score is <b>above</b> λ, else at the last one
 /// (Jazbec et al., NeurIPS 2024, eq. 1). Scores are in [0, 1], so that nothing leaves early at λ = 1.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits.</remarks>
@@ -25,8 +25,8 @@ public sealed class SharedThreshold
     public int Exits { get; }
 
     /// <summary>
-    /// The thresholds that risk control tries, which do not depend on any data: 1, then 1 − 10⁻⁶ … 1 − 10⁻³ by twentieths of a power of
-    /// ten, because overconfident networks score most images above 0.999, then 0.998, 0.997, …, 0.
+    /// The thresholds that risk control tries, which do not depend on any data: 1, then 1 − 10⁻⁶ … 1 − 10⁻³ in 60 logarithmic steps,
+    /// because overconfident networks score most images above 0.999, then 0.998, 0.997, …, 0.
     /// </summary>
     public static IReadOnlyList<double> FineGrid { get; } =
         [1, .. Enumerable.Range(0, 61).Select(i => 1 - Math.Pow(10, -6 + (i / 20.0))), .. Grid(1000).Skip(2)];
@@ -34,7 +34,7 @@ public sealed class SharedThreshold
     /// <summary>The thresholds 1, 1 − 1/steps, …, 0: a grid that does not depend on any data.</summary>
     public static double[] Grid(int steps) => [.. Enumerable.Range(0, steps + 1).Select(i => (steps - i) / (double)steps)];
 
-    /// <summary>The policy of a threshold: a score is above λ where it is at least the next larger float.</summary>
+    /// <summary>The policy of a threshold: a score is above λ if it is at least the smallest float above λ.</summary>
     /// <param name="criterion">The score.</param>
     /// <param name="threshold">λ.</param>
     /// <param name="exits">K.</param>

@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Allocation;
 
 /// <summary>A sample leaves at the first exit whose score reaches the exit's threshold (MSDNet, L2W-DEN, IMTA).</summary>
 /// <param name="Criterion">The score, in [0, 1].</param>
-/// <param name="Thresholds">K; above 1 no sample leaves, at 0 or below every one.</param>
+/// <param name="Thresholds">K thresholds: with one above 1 no sample leaves, with one of 0 or below every sample does.</param>
 public sealed record ThresholdPolicy(IExitCriterion Criterion, IReadOnlyList<float> Thresholds) : IExitPolicy
 {
     /// <inheritdoc cref="IExitPolicy.Kind"/>
@@ -29,7 +29,7 @@ public sealed record ThresholdPolicy(IExitCriterion Criterion, IReadOnlyList<flo
             : throw new FormatException("a threshold is NaN or infinite");
     }
 
-    /// <summary>A threshold in files: null where no sample leaves, 0 where every one does.</summary>
+    /// <summary>A threshold as in files: null where no sample leaves, 0 where every sample does.</summary>
     public static float? InFile(float threshold) => threshold switch
     {
         BudgetedInference.Never => null,

@@ -2,14 +2,14 @@ namespace Imta.MetaWeight.Allocation;
 
 /// <summary>
 /// Thresholds that maximise the accuracy on held-out samples within a budget of mean multiply-adds. Exact for up to three exits (and <see
-/// cref="MaxCuts"/> samples). For more exits a heuristic: coordinate ascent over pairs of thresholds, each pair exactly with the others
-/// fixed, until no pair gains, from several starts. The first start is the geometric shares (<see cref="Calibration.QuotasForMacs"/>), so
-/// the result is never worse than these. Nothing is random.
+/// cref="MaxCuts"/> samples). For more exits a heuristic: coordinate ascent over pairs of thresholds, each pair optimised exactly with the
+/// others fixed, until no pair gains, from several starts. The first start is the geometric shares
+/// (<see cref="Calibration.QuotasForMacs"/>), so the result is never worse than these. Nothing is random.
 /// </summary>
-/// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits. O(N²) per pair; with more samples, O(N · MaxCuts).</remarks>
+/// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits. O(N²) per pair; with more than MaxCuts samples, O(N · MaxCuts).</remarks>
 public sealed class ThresholdSearch
 {
-    /// <summary>The maximum number of values tried for the first threshold of a pair; for the second, all are tried.</summary>
+    /// <summary>About the maximum number of values tried for the first threshold of a pair; for the second, all are tried.</summary>
     public const int MaxCuts = 8192;
 
     private static readonly double[] Starts = [1, 0.7, 0.4]; // parts of what the budget leaves beyond exit 1
@@ -32,8 +32,8 @@ public sealed class ThresholdSearch
     /// <param name="criterion">The score.</param>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples.</param>
     /// <param name="correct">bool <c>[N, K]</c>: whether the exit's prediction is correct.</param>
-    /// <param name="macs">K: multiply-adds of a prediction at each exit.</param>
-    /// <param name="budget">Maximum average multiply-adds per sample.</param>
+    /// <param name="macs">Multiply-adds of a prediction at each exit, K numbers.</param>
+    /// <param name="budget">Maximum mean multiply-adds per sample.</param>
     /// <exception cref="ArgumentOutOfRangeException">Even exit 1 exceeds the budget.</exception>
     public static ThresholdPolicy Maximise(
         IExitCriterion criterion, Tensor scores, Tensor correct, IReadOnlyList<long> macs, double budget)
@@ -41,7 +41,7 @@ public sealed class ThresholdSearch
         using DisposeScope scope = NewDisposeScope();
         var search = new ThresholdSearch(scores, correct, macs);
         int[][] starts = [.. Starts.Take(macs.Count > 3 ? Starts.Length : 1).Select(part => search.Start(scores, part, budget))];
-        // The shares' own cost is summed in float32: it may be above the budget by rounding.
+        // The shares' own cost is summed in float32: by rounding, it may exceed the budget.
         double limit = Math.Max(budget * search._samples, search.At(starts[0]).Macs);
         int[] best = starts.Select(cuts => search.Climb(cuts, limit)).Aggregate((one, other) => search.At(other).IsBetter(search.At(one))
             ? other
@@ -79,10 +79,10 @@ public sealed class ThresholdSearch
         return cuts;
     }
 
-    /// <summary>Tries the cuts of a pair of exits; a first exit of −1 is none.</summary>
+    /// <summary>Tries the cuts of a pair of exits; a first exit of −1 means none.</summary>
     private void Sweep(int[] cuts, (int First, int Second) exits, PairOfCuts pair)
     {
-        // Where a sample leaves unless at the pair: before both, between them, or after them.
+        // Where a sample leaves if not at the pair: before, between or after its exits.
         int[] otherwise = [.. Enumerable.Range(0, _samples).Select(i => ExitOf(i, cuts, exits))];
         Outcome at = otherwise.Select((exit, i) => Of(i, exit)).Aggregate((sum, one) => sum + one);
         SecondCuts second = SecondCuts.Compute(
@@ -134,7 +134,7 @@ public sealed class ThresholdSearch
         public bool IsBetter(Outcome other) => Right > other.Right || (Right == other.Right && Macs < other.Macs);
     }
 
-    /// <summary>The best cuts so far of a pair, within a limit.</summary>
+    /// <summary>The best cuts of a pair so far, within a limit on multiply-adds.</summary>
     private sealed class PairOfCuts(Outcome best, double limit)
     {
         public Outcome Best { get; private set; } = best;
@@ -152,11 +152,11 @@ public sealed class ThresholdSearch
         }
     }
 
-    /// <summary>The samples that the second exit of a pair can let leave, by its scores.</summary>
+    /// <summary>The samples that can leave at the second exit of a pair, by its scores.</summary>
     /// <param name="Ranks">Their positions in the first exit's order.</param>
     /// <param name="Cuts">The second cut after each, 0 inside a group of equal scores.</param>
-    /// <param name="Right">What leaving here changes.</param>
-    /// <param name="Macs">Multiply-adds of each.</param>
+    /// <param name="Right">By how much leaving here changes the number of correct predictions.</param>
+    /// <param name="Macs">By how much it changes the multiply-adds.</param>
     private sealed record SecondCuts(int[] Ranks, int[] Cuts, int[] Right, long[] Macs)
     {
         public static SecondCuts Compute(RankedScores exit, Func<int, bool> reaches, Func<int, int> rank, Func<int, Outcome> change)
@@ -171,14 +171,14 @@ public sealed class ThresholdSearch
                 [.. changes.Select(one => one.Macs)]);
         }
 
-        /// <summary>Tries all second cuts under a first one, at which samples of lower rank have left before.</summary>
+        /// <summary>Tries all second cuts under a first one; samples of lower rank have left at the first exit.</summary>
         public void Try(int first, Outcome at, PairOfCuts pair)
         {
             pair.Offer(at, first, 0);
             (long right, long macs) = (at.Right, at.Macs);
             for (int i = 0; i < Ranks.Length; i++)
             {
-                long here = (first - 1L - Ranks[i]) >> 63; // all bits where it has not left, else none: no branch to mispredict
+                long here = (first - 1L - Ranks[i]) >> 63; // all bits set if it has not left, else none: no branch to mispredict
                 right += Right[i] & here;
                 macs += Macs[i] & here;
                 if (Cuts[i] > 0)

@@ -25,8 +25,8 @@ public sealed record BoostingOptions
 
 /// <summary>
 /// Boosted exits (BoostNet; Yu et al., AAAI 2023): F_1 = o_1, F_k = o_k + r F_{k−1} for the outputs o of the heads. The earlier exits'
-/// sum is a constant for the loss of exit k. In training r is that of exit k − 1, in evaluation that of exit k, as in the published code;
-/// they differ only in a ramp.
+/// sum is a constant for the loss of exit k. In training, r is that of exit k − 1; in evaluation, that of exit k, as in the published code.
+/// The two differ only if r changes from exit to exit.
 /// </summary>
 internal sealed class Boosting(BoostingOptions options, int exits)
 {

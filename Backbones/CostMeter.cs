@@ -7,13 +7,13 @@ public readonly record struct ExitCost(long Macs, long Parameters);
 
 /// <summary>The costs of a network for images of one size.</summary>
 /// <param name="Exits">The K exits.</param>
-/// <param name="Activations">Output elements of all layers for one image: what a forward pass in training mode keeps.</param>
+/// <param name="Activations">Output elements of all layers for one image: what a forward pass in training mode stores.</param>
 public sealed record NetworkCost(IReadOnlyList<ExitCost> Exits, long Activations);
 
 /// <summary>
 /// Counts the cost of a forward pass, layer by layer, as the published counters do: a convolution costs a multiply-add for
 /// each weight at each pixel of its output (its bias nothing), a linear layer its weights and its bias, ReLU one for each element,
-/// pooling one for each element of the kernel at each pixel of the output; batch norm, concatenation and interpolation cost nothing.
+/// pooling one for each element of the kernel at each element of the output; batch norm, concatenation and interpolation cost nothing.
 /// </summary>
 public sealed class CostMeter
 {

@@ -3,20 +3,20 @@ namespace Imta.MetaWeight.Backbones;
 /// <summary>When samples that have left are removed from the batch.</summary>
 public enum Compaction
 {
-    /// <summary>Where the remaining blocks save more than moving the other samples costs.</summary>
+    /// <summary>When the next block then saves more than moving rows costs.</summary>
     WhenBeneficial,
 
     /// <summary>Never: the whole batch runs to the exit that its last sample needs.</summary>
     Never,
 }
 
-/// <summary>Decides which samples exit at an exit: bool <c>[M]</c>.</summary>
-/// <param name="exit">The exit, 0 … K − 2; at the last one all are.</param>
+/// <summary>Decides which samples leave at an exit: bool <c>[M]</c>, ignored for samples that have already left.</summary>
+/// <param name="exit">The exit, 0 … K − 2; at the last one, all samples leave.</param>
 /// <param name="logits">Its logits, <c>[M, C]</c>.</param>
-/// <param name="rows">int64 <c>[M]</c>: the row of each of the samples in the batch.</param>
+/// <param name="rows">int64 <c>[M]</c>: each sample's row in the original batch.</param>
 public delegate Tensor ExitRule(int exit, Tensor logits, Tensor rows);
 
-/// <summary>Predictions for a batch, in its order.</summary>
+/// <summary>Predictions for a batch, in the batch's order.</summary>
 /// <param name="Logits"><c>[N, C]</c>, each sample's from its exit.</param>
 /// <param name="Exits">int64 <c>[N]</c>: the exit of each sample, 0 … K − 1.</param>
 public sealed record EarlyExitResult(Tensor Logits, Tensor Exits);
@@ -34,20 +34,22 @@ public sealed class NonFiniteLogitsException(IReadOnlyList<long> counts, long sa
 }
 
 /// <summary>
-/// Runs a network so that samples really leave early: after each exit the rows of samples that have left are dropped from all features that
-/// later blocks read, and blocks after the last exit that a sample needs do not run. Batch norm is folded into the layers before it.
+/// Runs a network so that samples really leave early: rows of samples that have left are dropped from all features that later blocks read
+/// (<see cref="Compaction"/>), and blocks after the last exit that any sample needs do not run. By default, batch norm is folded into the
+/// layers before it.
 /// </summary>
 /// <remarks>
-/// Shapes: <c>N</c> samples, <c>M</c> of them remaining, <c>K</c> exits, <c>C</c> classes. Batches of several threads wait for each other.
+/// Shapes: <c>N</c> samples, <c>M</c> of them still in the batch, including some that have left but are not yet dropped, <c>K</c> exits,
+/// <c>C</c> classes. Batches from several threads run one after another.
 /// </remarks>
 public sealed class EarlyExit : IDisposable
 {
     // Moving a row reads and writes it; in that time a convolution does about this many multiply-adds per element (measured on two
-    // cores, float32; twice or half of it moves the times below by less than their noise).
+    // cores in float32; doubling or halving it changes run times by less than their noise).
     private const double MeasuredMacsPerMovedRow = 32;
 
-    // Row counts are rounded up to one of this many sizes between consecutive powers of two: the convolutions' primitives are made once for
-    // each number of rows, and kept.
+    // Row counts are rounded up to one of this many sizes between consecutive powers of two: libtorch creates
+    // convolution primitives once per number of rows, and keeps them.
     private const int SizesPerDoubling = 8;
 
     private readonly Lock _gate = new(); // what is folded and packed belongs to one pass at a time
@@ -56,13 +58,13 @@ public sealed class EarlyExit : IDisposable
     private readonly BatchNormFolding? _folding;
     private readonly Dictionary<(long, long, long), NetworkCost> _costs = []; // by the images' shape
 
-    /// <param name="network">The network, which the caller keeps; its parameters must not change after the first batch.</param>
+    /// <param name="network">The network, still owned by the caller; its parameters must not change after the first batch.</param>
     /// <param name="compaction">When samples that have left are removed from the batch.</param>
     /// <param name="folds">Whether batch norm is folded, with channels-last memory layout.</param>
     public EarlyExit(MultiExitNetwork network, Compaction compaction = Compaction.WhenBeneficial, bool folds = true)
         => (_network, _compaction, _folding) = (network, compaction, folds ? new BatchNormFolding() : null);
 
-    /// <summary>The cost of moving an element of a row; at 0, rows are dropped after every exit.</summary>
+    /// <summary>The cost of moving one element of a row, in multiply-adds; at 0, rows are dropped after every exit.</summary>
     internal double MacsPerMovedRow { get; init; } = MeasuredMacsPerMovedRow;
 
     /// <summary>Classifies a batch.</summary>
@@ -118,11 +120,11 @@ public sealed class EarlyExit : IDisposable
         }
     }
 
-    /// <summary>Whether dropping rows saves more than moving others costs; a network that counts no multiply-adds always does.</summary>
+    /// <summary>Whether dropping rows saves more than moving others costs; always true if the network counts no multiply-adds.</summary>
     private bool IsWorthwhile(long dropped, long moved, long macs, long carried)
         => macs == 0 || dropped * macs > moved * carried * MacsPerMovedRow;
 
-    /// <summary>Multiply-adds from exit k to the next.</summary>
+    /// <summary>Multiply-adds per sample from exit k to the next.</summary>
     private long MacsToNextExit(int k, Tensor images)
     {
         (long, long, long) shape = (images.size(1), images.size(2), images.size(3));
@@ -138,7 +140,7 @@ public sealed class EarlyExit : IDisposable
     private sealed class ActiveSamples
     {
         private readonly long[] _exits;
-        private long[] _rows; // of each row that is present, its row in the batch
+        private long[] _rows; // for each row present, its row in the original batch
         private bool[] _done;
         private Tensor? _onDevice; // _rows on the device
 
@@ -156,14 +158,16 @@ public sealed class EarlyExit : IDisposable
         /// <summary>Samples without a prediction.</summary>
         public int Remaining { get; private set; }
 
-        /// <summary>Rows that are present, including some that are answered.</summary>
+        /// <summary>The rows present, including some that already have an answer.</summary>
         public int Present => _rows.Length;
 
         public Tensor RowsOn(Device device) => _onDevice ??= tensor(_rows, int64, device);
 
         public Tensor ExitsOn(Device device) => tensor(_exits, int64, device);
 
-        /// <summary>Refuses NaN or infinite logits of samples without an answer. Waits for the device.</summary>
+        /// <summary>
+        /// Throws if logits of samples without an answer are NaN or infinite; −∞ beside finite ones is probability 0. Waits for the device.
+        /// </summary>
         public void RefuseNonFinite(int k, Tensor logits)
         {
             if (!double.IsFinite(logits.sum(float64).item<double>()))
@@ -176,7 +180,7 @@ public sealed class EarlyExit : IDisposable
 
         /// <summary>Records the predictions of exit <paramref name="k"/>.</summary>
         /// <param name="k">The exit.</param>
-        /// <param name="logits">Logits of the active rows.</param>
+        /// <param name="logits">Logits of the rows present.</param>
         /// <param name="answered">Which of these exit; null: all.</param>
         public void Answer(int k, Tensor logits, Tensor? answered)
         {

@@ -3,7 +3,7 @@ using Imta.MetaWeight.Backbones.Linearised;
 
 namespace Imta.MetaWeight.Backbones;
 
-/// <summary>Which of the features after a block Gradient Equilibrium treats.</summary>
+/// <summary>Which of a block's output features Gradient Equilibrium rescales.</summary>
 public enum EquilibriumScales
 {
     /// <summary>The last one, which is the head's input: MSDNet's coarsest scale, RANet's feature before the head.</summary>
@@ -15,7 +15,7 @@ public enum EquilibriumScales
 
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
-/// <summary>Gradient Equilibrium (IMTA, section 3.1): a block's gradient does not grow because more exits follow it.</summary>
+/// <summary>Gradient Equilibrium (IMTA, section 3.1): a block's gradient does not grow with the number of exits after it.</summary>
 public sealed record EquilibriumOptions
 {
     [Description(
@@ -32,7 +32,7 @@ public sealed record EquilibriumOptions
 /// <summary>
 /// Gradient Equilibrium (IMTA, section 3.1). At exit k of K, R(x; s), which has the value of x and s times its derivative, is passed to the
 /// head with s = 1/(K − k + 1) and on to the next block with s = (K − k)/(K − k + 1). So the gradient of loss j reaches block i, i ≤ j,
-/// times 1/(K − i + 1) (eq. 5), regardless of j: the total gradient of a block does not grow with the K − i + 1 losses after it.
+/// scaled by 1/(K − i + 1) (eq. 5), regardless of j: the total gradient of a block does not grow with the K − i + 1 losses after it.
 /// </summary>
 internal sealed class GradientEquilibrium(EquilibriumOptions options, int exits)
 {

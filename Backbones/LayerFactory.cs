@@ -10,13 +10,13 @@ namespace Imta.MetaWeight.Backbones;
 /// <param name="Device">The parameters' device.</param>
 public sealed record LayerFactory(Initialisation Initialisation, Generator Random, ScalarType Type, Device Device)
 {
-    private const int TensorBytes = 1536; // what libtorch, TorchSharp and a module keep of a tensor besides its elements
+    private const int TensorBytes = 1536; // what libtorch, TorchSharp and a module keep for a tensor besides its elements
 
     private double _bytes;
 
     /// <summary>
     /// Upper bound in bytes on everything it creates, including temporary random numbers: a tensor beyond it is refused before it is
-    /// allocated. On libtorch's device <c>meta</c>, where tensors have no memory, it thus measures a network by its shapes.
+    /// allocated. On libtorch's device <c>meta</c>, where tensors take no memory, this checks a network's size from its shapes alone.
     /// </summary>
     public long MaxBytes { get; init; } = long.MaxValue;
 
@@ -82,7 +82,8 @@ public sealed record LayerFactory(Initialisation Initialisation, Generator Rando
 public enum Initialisation
 {
     /// <summary>
-    /// Convolutions normal with standard deviation sqrt(2 / (kernel area · output channels)), batch norm 1 and 0, linear bias 0.
+    /// Convolution weights normal with standard deviation sqrt(2 / (kernel area · output channels)), batch norm weight 1 and bias 0, other
+    /// biases 0, linear weights as in PyTorch.
     /// </summary>
     He,
 

@@ -76,8 +76,8 @@ public abstract partial class MultiExitNetwork : NamedModule
     public virtual bool IsLinearisable => false;
 
     /// <summary>
-    /// Whether its gradients are those of a function. With Gradient Equilibrium, boosting or stopped gradients they are not, and finite
-    /// differences cannot capture these.
+    /// Whether its gradients are the derivatives of its forward pass. With Gradient Equilibrium, boosting or stopped gradients they are
+    /// not, and finite differences cannot reproduce them.
     /// </summary>
     public virtual bool HasTrueGradients => !_equilibrium.Enabled && !_boosting.Enabled;
 
@@ -129,12 +129,12 @@ public abstract partial class MultiExitNetwork : NamedModule
 
     /// <summary>Block <paramref name="k"/>: from the features after block k − 1 to those after block k.</summary>
     /// <param name="k">0 … K − 1.</param>
-    /// <param name="features">All that later blocks and heads read, such as one tensor per scale, finest first; for block 0 the images
-    /// alone. The first dimension of each is the batch dimension.</param>
+    /// <param name="features">All that this block and later blocks and heads read, such as one tensor per scale, finest first; for block 0,
+    /// the images alone. The first dimension of each is the batch dimension.</param>
     /// <param name="pass">Parameters and batch norm of this pass.</param>
-    /// <returns>All that later blocks and heads read; what this block's head reads is the last. Early-exit execution
-    /// (<see cref="EarlyExit"/>) drops rows from these tensors in place, so they are the pass's own: the images or tensors made in
-    /// it.</returns>
+    /// <returns>All that later blocks and heads read; the last is what this block's head reads. Early-exit execution
+    /// (<see cref="EarlyExit"/>) drops rows from these tensors in place, so they must belong to the pass: the images, or tensors created
+    /// in it.</returns>
     protected abstract Tensor[] Block(int k, Tensor[] features, Pass pass);
 
     /// <summary>Exit <paramref name="k"/>: from the features after block k to logits <c>[N, C]</c>.</summary>

@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Backbones;
 
 /// <summary>
 /// Saves and loads a network's state in the format of Python's <c>torch.save(module.state_dict(), file)</c> and <c>torch.load(file)</c>.
-/// TorchSharp.PyBridge reads and writes them; this class adds the checks that it lacks.
+/// TorchSharp.PyBridge reads and writes the files; this class adds the checks that it lacks.
 /// </summary>
 public static class NetworkFiles
 {
@@ -15,7 +15,7 @@ public static class NetworkFiles
     /// </summary>
     /// <param name="network">The network.</param>
     /// <param name="path">The file to create or replace.</param>
-    /// <exception cref="InvalidOperationException">The network's tensors have been disposed.</exception>
+    /// <exception cref="InvalidOperationException">The network has no tensors, perhaps because they have been disposed.</exception>
     /// <exception cref="IOException">The file cannot be written, or does not contain what was written.</exception>
     public static void SavePy(this nn.Module network, string path)
     {
@@ -75,7 +75,7 @@ public static class NetworkFiles
         }
     }
 
-    // PyBridge writes the bytes of strided tensors as they are in memory, and the offset of a view without what is before it.
+    // PyBridge writes a strided tensor's bytes as they lie in memory, and a view's offset without the elements before it.
     private static Tensor Plain(Tensor tensor)
     {
         Tensor rows = tensor.detach().cpu().contiguous();
@@ -92,7 +92,7 @@ public static class NetworkFiles
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
-            // PyBridge does what the bytes say and checks little: a damaged file fails as a cast, an index, a key, in libtorch, …
+            // PyBridge follows the bytes and checks little: a damaged file fails at a cast, an index or a key, in libtorch, …
             throw new InvalidDataException(
                 $"{path} cannot be read ({NetworkState.OneLine(e.Message.Split('\n')[0].TrimEnd('.', '\r'))}); "
                 + "expected a zip file of torch.save(module.state_dict()) with contiguous tensors; "
@@ -114,14 +114,14 @@ public static class NetworkState
 {
     /// <summary>
     /// Loads a complete state into a network; <c>load_state_dict</c> alone would accept much that does not match: it broadcasts
-    /// <c>[1, 3]</c> into <c>[2, 3]</c>, converts element types, and may stop half way.
+    /// <c>[1, 3]</c> into <c>[2, 3]</c>, converts element types, and may stop halfway.
     /// </summary>
     /// <param name="network">The network; its tensor objects and their <c>requires_grad</c> are kept.</param>
     /// <param name="state">
     /// Exactly one tensor for each name of its <c>state_dict</c>, with the same shape and element type; on any device.
     /// </param>
     /// <exception cref="InvalidDataException">
-    /// It does not match: the message states how many tensors, and names one. Nothing is copied.
+    /// It does not match: the message states how many tensors differ, and names one. Nothing is copied.
     /// </exception>
     public static void LoadState(this nn.Module network, IReadOnlyDictionary<string, Tensor> state)
     {
@@ -150,7 +150,7 @@ public static class NetworkState
         return problems.Length == 0 ? null : string.Join(", and ", problems);
     }
 
-    /// <summary>Text from a file as it may stand in a message.</summary>
+    /// <summary>Text from a file, made safe for a message: at most 80 characters in one line.</summary>
     internal static string OneLine(string text) => string.Concat(text.Take(80).Select(c => char.IsControl(c) ? '?' : c));
 
     private static string DescribeShape(Tensor tensor) => $"{tensor.dtype} {ShapeText(tensor)}";

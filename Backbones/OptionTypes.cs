@@ -52,12 +52,12 @@ public sealed class IntList : IReadOnlyList<int>, IEquatable<IntList>
         "[" + string.Join(", ", _items.Select(item => item.ToString(CultureInfo.InvariantCulture))) + "]";
 }
 
-/// <summary>The number of layers in block k + 1.</summary>
+/// <summary>How the number of layers changes from block to block.</summary>
 public enum StepMode
 {
-    /// <summary>Every block after the first has <c>step</c> layers.</summary>
+    /// <summary>Every block has <c>step</c> layers; the first block of an MSDNet has <c>base</c>.</summary>
     Even,
 
-    /// <summary>Block k + 1 has <c>step · k + 1</c> layers, k = 1, 2, …</summary>
+    /// <summary>MSDNet: <c>base</c> layers in block 1, <c>step · k + 1</c> in block k + 1. RANet: <c>step · k</c> in block k.</summary>
     LinGrow,
 }

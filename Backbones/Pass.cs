@@ -48,8 +48,8 @@ public sealed class Pass
     public CostMeter? Cost { get; init; }
 
     /// <summary>
-    /// The logits <c>[N, C]</c> that distillation imitates, set by a network whose teacher is not its own last exit; null: it is that exit.
-    /// Detached.
+    /// The detached logits <c>[N, C]</c> that distillation imitates, set by a network whose teacher is not its own last exit; null: the
+    /// teacher is the last exit.
     /// </summary>
     public Tensor? Teacher { get; set; }
 
@@ -60,7 +60,7 @@ public sealed class Pass
     /// Batch norm folded into the layers before it, for inference with the network's own parameters; null: not folded.
     /// </summary>
     /// <exception cref="InvalidOperationException">
-    /// Set although batch norm does not use the running statistics, or parameters are substituted.
+    /// Set on a pass that does not use the running statistics, or that substitutes parameters.
     /// </exception>
     public BatchNormFolding? Folding
     {
@@ -73,7 +73,7 @@ public sealed class Pass
 
     /// <summary>The tensor used for <paramref name="parameter"/> in this pass.</summary>
     /// <exception cref="InvalidOperationException">
-    /// It is not a trainable parameter of the network, while substitutes are used.
+    /// Substitutes are used, and it is not a trainable parameter of the network.
     /// </exception>
     public Tensor this[Parameter parameter] => _substitutes is null ? parameter
         : _indices!.TryGetValue(parameter, out int index) ? _substitutes[index]
@@ -85,7 +85,7 @@ public sealed class Pass
 /// <summary>
 /// Batch norm folded into the convolutions and linear layers before it, for inference passes
 /// (<see cref="Pass.Folding"/>). A layer's folded weight and bias are computed on first use; they are valid as long as the network's
-/// parameters and running statistics do not change. Disposing it disposes them.
+/// parameters and running statistics do not change, and disposed with this object.
 /// </summary>
 public sealed class BatchNormFolding : IDisposable
 {
@@ -108,7 +108,7 @@ public sealed class BatchNormFolding : IDisposable
         return folded;
     }
 
-    /// <summary>Where a convolution's folded weight stays packed.</summary>
+    /// <summary>Where a convolution's folded weight is kept in packed form.</summary>
     internal PackedWeights Packed(NamedModule layer)
     {
         if (!_packed.TryGetValue(layer, out PackedWeights? packed))

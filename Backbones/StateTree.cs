@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Backbones;
 
-/// <summary>An object with state: all that a checkpoint stores of it, and that a batch may change.</summary>
+/// <summary>An object with state: everything about it that a checkpoint stores and a batch may change.</summary>
 public interface IStateful
 {
     /// <summary>The current state. Its tensors are the owner's own, not copies.</summary>
@@ -13,7 +13,7 @@ public interface IStateful
 }
 
 /// <summary>
-/// Named tensors and numbers, and groups of them: a network's, an optimiser's or a whole run's state, in the order of its names.
+/// Named tensors and numbers, and groups of them: a network's, an optimiser's or a whole run's state, in insertion order.
 /// </summary>
 public sealed class StateTree
 {
@@ -35,14 +35,14 @@ public sealed class StateTree
     /// <summary>Tensors by name.</summary>
     public OrderedDictionary<string, Tensor> Tensors { get; } = [];
 
-    /// <summary>Numbers by name, integers and others.</summary>
+    /// <summary>Numbers by name, including integers.</summary>
     public OrderedDictionary<string, double> Numbers { get; } = [];
 
     /// <summary>Subtrees by name.</summary>
     public OrderedDictionary<string, StateTree> Groups { get; } = [];
 
     /// <summary>
-    /// All tensors, including those of groups, by their names prefixed with their groups': <c>optimizer.momentum_buffer.…</c>
+    /// All tensors, including those of groups, whose names are prefixed with the groups': <c>optimizer.momentum_buffer.…</c>
     /// </summary>
     public IEnumerable<(string Name, Tensor Tensor)> AllTensors => Tensors.Select(entry => (entry.Key, entry.Value))
         .Concat(Groups.SelectMany(group => group.Value.AllTensors.Select(entry => ($"{group.Key}.{entry.Name}", entry.Tensor))));

@@ -19,7 +19,7 @@ public abstract partial class MultiExitNetwork
         /// <summary>The number of elements per sample that are passed to the next block and exit.</summary>
         public long CarriedElements => Distinct().Sum(tensor => tensor.numel() / tensor.size(0));
 
-        /// <summary>Runs the next block and its exit: logits <c>[N, C]</c> of the remaining samples.</summary>
+        /// <summary>Runs the next block and its exit: logits <c>[N, C]</c> of the samples still in the batch.</summary>
         public Tensor Next()
         {
             int k = _next++;
@@ -29,12 +29,12 @@ public abstract partial class MultiExitNetwork
         }
 
         /// <summary>
-        /// Continues with <paramref name="size"/> of the samples: the first rows, after gaps among them have been filled by later rows.
+        /// Keeps only the first <paramref name="size"/> rows, after moving later rows into the gaps among them.
         /// </summary>
         /// <inheritdoc cref="TensorLayout.CompactRows"/>
         public void CompactRows(Tensor gaps, Tensor sources, long size)
         {
-            // A tensor that later blocks read in two places is disposed once.
+            // A tensor that later blocks read in two places is compacted once, and stays one tensor.
             Dictionary<Tensor, Tensor> kept = Distinct()
                 .ToDictionary(tensor => tensor, tensor => TensorLayout.CompactRows(tensor, gaps, sources, size), ReferenceComparer);
             _features = Array.ConvertAll(_features, feature => kept[feature]);

@@ -11,7 +11,7 @@ using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments;
 
-/// <summary>What a program adds to <c>imta</c>: every command knows it by its name, like the built-in ones.</summary>
+/// <summary>What a program adds to <c>imta</c>: every command finds the additions by name, like the built-in ones.</summary>
 public sealed record ImtaExtensions
 {
     /// <summary>Further values of <c>model.backbone</c>, each with its group of options.</summary>
@@ -26,7 +26,7 @@ public sealed record ImtaExtensions
     /// <summary>Further columns at the end of <c>epochs.csv</c>.</summary>
     public IReadOnlyList<EpochColumn> Columns { get; init; } = [];
 
-    /// <summary>Further kinds of exit policies: readers of a kind's section of a policy file, by <see cref="IExitPolicy.Kind"/>.</summary>
+    /// <summary>Further kinds of exit policy: the reader of a kind's section of a policy file, by <see cref="IExitPolicy.Kind"/>.</summary>
     public IDictionary<string, Func<PolicySection, IExitPolicy>> ExitPolicies { get; }
         = new Dictionary<string, Func<PolicySection, IExitPolicy>>();
 }
@@ -35,7 +35,7 @@ public sealed record ImtaExtensions
 public static class ImtaProgram
 {
     /// <summary>
-    /// Runs a command line to its end, once in a process; processes that it starts, as for the runs of a sweep, run this program too.
+    /// Runs a command line to completion, once per process; processes that it starts, such as the runs of a sweep, run this program too.
     /// </summary>
     /// <param name="args">The arguments of <c>Main</c>.</param>
     /// <param name="extensions">What the program adds; null: nothing.</param>
@@ -65,7 +65,7 @@ public static class ImtaProgram
         {
             if (!isAsked && NeedsLibtorch(arguments.CommandResult.Command))
             {
-                Libtorch.Load(); // before anything of TorchSharp
+                Libtorch.Load(); // before any use of TorchSharp
             }
 
             return arguments.Invoke(
@@ -78,7 +78,7 @@ public static class ImtaProgram
     }
 
     /// <summary>
-    /// Makes extensions known without a command line, once in a process, for a program that loads networks which were trained with them.
+    /// Registers extensions without a command line, once per process, for a program that loads networks trained with them.
     /// </summary>
     /// <exception cref="ArgumentException">An extension has a name that is taken or cannot be one.</exception>
     public static void Register(ImtaExtensions extensions)

@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Losses;
 
-/// <summary>Class weights computed from the numbers of training images.</summary>
+/// <summary>Class weights computed from the number of training images per class.</summary>
 public static class ClassWeights
 {
     /// <summary>

@@ -1,8 +1,8 @@
 namespace Imta.MetaWeight.Losses;
 
 /// <summary>
-/// One-for-all distillation (IMTA, section 3.3): the exits before the last learn from the labels and, softened with temperature T, from a
-/// teacher, the last exit: l_ik = α·ce_ik + (1 − α)·T²·KL(p(teacher/T) ‖ p(z_ik/T)) for k &lt; K, and l_iK = ce_iK.
+/// One-for-all distillation (IMTA, section 3.3): the exits before the last learn from the labels and from a teacher, by default the last
+/// exit, softened with temperature T: l_ik = α·ce_ik + (1 − α)·T²·KL(p(teacher/T) ‖ p(z_ik/T)) for k &lt; K, and l_iK = ce_iK.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
 internal static class Distillation
@@ -27,10 +27,10 @@ internal static class Distillation
         return cat([ofStudents, losses.narrow(1, students, 1)], 1);
     }
 
-    /// <summary>KL(p(teacher/T) ‖ p(z/T)) <c>[N, K]</c>.</summary>
+    /// <summary>KL(p(teacher/T) ‖ p(z/T)) <c>[N, K − 1]</c>.</summary>
     private static Tensor Divergence(Tensor[] students, Tensor teacher, double temperature)
     {
-        Tensor soft = CrossEntropy.LogProbabilities([.. students.Select(z => z.div(Held(temperature)))]); // [N, K, C]
+        Tensor soft = CrossEntropy.LogProbabilities([.. students.Select(z => z.div(Held(temperature)))]); // [N, K − 1, C]
         Tensor target = teacher.div(Held(temperature)).log_softmax(1).unsqueeze(1); // [N, 1, C]
         return target.exp().mul(target.sub(soft)).sum([2]);
     }

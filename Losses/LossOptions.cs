@@ -29,7 +29,8 @@ public enum DistillationReduction
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
 /// <summary>
-/// The training loss l of a sample at an exit. The weight-prediction network's input and the meta objective remain plain cross-entropy.
+/// The training loss l of a sample at an exit. Neither the weight-prediction network's input nor the meta objective uses it: their
+/// cross-entropies are plain.
 /// </summary>
 public sealed record LossOptions
 {
@@ -63,7 +64,7 @@ public sealed record DistillationOptions
     public DistillationReduction Reduction { get; init; } = DistillationReduction.BatchMean;
 }
 
-/// <summary>Class weights in the training loss, from the numbers of training images; their mean over the classes is 1.</summary>
+/// <summary>Class weights in the training loss, from the numbers of training images; their mean over classes with images is 1.</summary>
 public sealed record ClassWeightOptions
 {
     [Description("Class weights in the training loss: equal, by inverse frequency, or by the effective number of images")]

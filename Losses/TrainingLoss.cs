@@ -1,8 +1,8 @@
 namespace Imta.MetaWeight.Losses;
 
 /// <summary>
-/// The training loss l per sample and exit: cross-entropy, with label smoothing (Szegedy et al., CVPR 2016), one-for-all distillation (Li
-/// et al., ICCV 2019) and the weight of the label's class if enabled. The plain cross-entropy is returned too, from the same
+/// The training loss l per sample and exit: cross-entropy, if enabled with label smoothing (Szegedy et al., CVPR 2016), one-for-all
+/// distillation (Li et al., ICCV 2019) and the weight of the label's class. The plain cross-entropy is returned too, from the same
 /// log-probabilities.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
@@ -39,12 +39,12 @@ public sealed class TrainingLoss : IDisposable
 
     /// <summary>
     /// Begins an epoch: class weights apply from a given share of the epochs on (deferred re-weighting; Cao et al., NeurIPS 2019, section
-    /// 3.3), at least in the last one. Before the first call they apply.
+    /// 3.3), at least in the last one. Until the first call they apply.
     /// </summary>
     /// <param name="epoch">From 0.</param>
     /// <param name="epochs">The epochs of this training, or of this phase of it.</param>
     public void BeginEpoch(int epoch, int epochs)
-        => _weighsClasses = epoch >= Math.Min(Math.Round(_after * epochs, 9), epochs - 1); // 0.29 · 100 is below 29
+        => _weighsClasses = epoch >= Math.Min(Math.Round(_after * epochs, 9), epochs - 1); // in float64, 0.29 · 100 is below 29
 
     /// <summary>Plain cross-entropies and losses l of each sample at each exit, both <c>[N, K]</c> with autograd history.</summary>
     /// <param name="logits">K × <c>[N, C]</c>.</param>

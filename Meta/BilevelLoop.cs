@@ -6,12 +6,12 @@ using Imta.MetaWeight.Meta.Weighting;
 namespace Imta.MetaWeight.Meta;
 
 /// <summary>
-/// The bilevel loop of L2W-DEN (Han et al., ECCV 2022, Figure 3). A batch is cut in two halves: the first is trained on with the second as
-/// meta data, then, after its updates, the second with the first. Each half goes through pseudo update, WPN update and real update. A
-/// weighting that does not cut the batch trains on all of it: plain training, where every weight is 1, and Meta-Weight-Net, whose meta
-/// data are held out, are the same loop.
+/// The bilevel loop of L2W-DEN (Han et al., ECCV 2022, Figure 3). A batch is cut into two halves: the first is trained on with the second
+/// as meta data, then, after its updates, the second with the first. Each half goes through pseudo update, WPN update and real update. With
+/// a weighting that does not cut the batch, the same loop trains on all of it: plain training, where every weight is 1, and
+/// Meta-Weight-Net, whose meta data are held out.
 /// </summary>
-/// <remarks>Shapes: <c>N</c> training samples of a half batch, <c>K</c> exits. Nothing here reads from the device.</remarks>
+/// <remarks>Shapes: <c>N</c> training samples of a half batch, <c>K</c> exits. The loop itself reads nothing from the device.</remarks>
 public sealed class BilevelLoop
 {
     private readonly IMetaGradient _method;
@@ -20,9 +20,9 @@ public sealed class BilevelLoop
     private readonly IGradientCombination _combination;
     private readonly Averaging? _averaging;
 
-    /// <summary>The loop over a network, whose parameters are θ, and a weighting, whose parameters are Θ.</summary>
+    /// <summary>The loop for a network, whose parameters are θ, and a weighting, whose parameters are Θ.</summary>
     /// <param name="method">The meta-gradient method.</param>
-    /// <param name="weighting">Weights samples, and may learn to.</param>
+    /// <param name="weighting">Weights samples; may learn their weights.</param>
     /// <param name="optimiser">Updates θ.</param>
     /// <param name="combination">Combines the exits' gradients into one direction.</param>
     /// <param name="averaging">
@@ -46,12 +46,12 @@ public sealed class BilevelLoop
     /// <summary>
     /// One batch: two half batches, each the other's meta data; or all of it at once, where the weighting does not cut it.
     /// </summary>
-    /// <param name="batch">At least two samples; with an odd number the first half gets one more.</param>
+    /// <param name="batch">If it is cut: at least two samples; of an odd number, the first half gets one more.</param>
     /// <param name="rates">The learning rates of this batch.</param>
     /// <param name="learns">Whether the weighting learns from this batch (<see cref="ISampleWeighting.Learns"/>).</param>
     /// <param name="heldOut">The meta data of a batch that is not cut; null: there are none, and the weighting does not learn.</param>
-    /// <returns>What each half batch, or the whole, saw, in the caller's dispose scope.</returns>
-    /// <exception cref="ArgumentException">A batch of one sample cannot be split.</exception>
+    /// <returns>A report on each half batch, or on the whole batch, in the caller's dispose scope.</returns>
+    /// <exception cref="ArgumentException">A batch of one sample cannot be cut.</exception>
     public IReadOnlyList<HalfBatchReport> Step(LabelledImages batch, LearningRates rates, bool learns, LabelledImages? heldOut = null)
     {
         if (!_weighting.CutsBatch)
@@ -67,7 +67,7 @@ public sealed class BilevelLoop
     }
 
     /// <summary>
-    /// A half batch: the weighting learns from the meta data, where there are any; then the network learns by the new weights.
+    /// A half batch: the weighting learns from the meta data, where there are any; then the network learns with the new weights.
     /// </summary>
     private HalfBatchReport Train(LabelledImages train, LabelledImages? meta, LearningRates rates)
     {
@@ -76,7 +76,7 @@ public sealed class BilevelLoop
         Tensor features = _weighting.Features(forward); // φ
         Tensor? objective = meta is null ? null : LearnWeights(forward, features, meta, rates);
 
-        // Real update: the weights by the WPN as it is now, and the gradient of Σ_k mean_i w_ik l_ik from the same forward pass.
+        // Real update: the weights from the WPN as it is now, and the gradient of Σ_k mean_i w_ik l_ik from the same forward pass.
         Tensor weights = Weights(features); // [N, K]
         long samples = weights.size(0); // N
         IReadOnlyList<Tensor?> gradient = _averaging.Mean(
@@ -94,8 +94,8 @@ public sealed class BilevelLoop
     {
         using Activity? phase = StepPhases.Start(StepPhases.Weights);
 
-        // Pseudo update: weights by the WPN as it was, one lookahead step, the meta objective there, and its gradient with respect to the
-        // weights.
+        // Pseudo update: weights from the WPN before its update, one lookahead step, the meta objective there, and its gradient with
+        // respect to the weights.
         Tensor weights = _weighting.Weights(features); // w(Θ) [N, K]
         MetaGradient gradient = _method.WeightGradient(forward, weights.detach(), meta, rates.Backbone);
 

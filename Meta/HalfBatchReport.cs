@@ -3,14 +3,14 @@ using Imta.MetaWeight.Meta.Gradients;
 namespace Imta.MetaWeight.Meta;
 
 /// <summary>
-/// What a half batch, or a batch that is not split, saw at θ, before its update; tensors on the network's device, without history.
+/// Results for a half batch, or a batch that is not cut, at θ before its update; tensors on the network's device, without history.
 /// </summary>
 /// <param name="CrossEntropies">Plain cross-entropies <c>[N, K]</c>.</param>
 /// <param name="Losses">Training losses l <c>[N, K]</c>.</param>
-/// <param name="Weights">The weights of the actual update <c>[N, K]</c>; all 1 in plain training.</param>
+/// <param name="Weights">The weights of the real update <c>[N, K]</c>; all 1 in plain training.</param>
 /// <param name="Logits"><c>[N, K, C]</c>.</param>
-/// <param name="Correct">Whether each exit classified correctly, bool <c>[N, K]</c>.</param>
-/// <param name="Objective">The meta objective after the lookahead, <c>[]</c>; null where the weighting did not learn.</param>
+/// <param name="Correct">Whether each exit's prediction is correct, bool <c>[N, K]</c>.</param>
+/// <param name="Objective">The meta objective after the lookahead, or of Meta-GF's fused network, <c>[]</c>; null: there is none.</param>
 public sealed record HalfBatchReport(Tensor CrossEntropies, Tensor Losses, Tensor Weights, Tensor Logits, Tensor Correct, Tensor? Objective)
 {
     internal static HalfBatchReport Create(LabelledImages train, IForward forward, Tensor weights, Tensor? objective)

@@ -11,13 +11,13 @@ namespace Imta.MetaWeight.Meta;
 public static class MetaGradients
 {
     /// <summary>
-    /// The method of <see cref="MetaOptions.Gradient"/>; <see cref="MetaGradientMethod.Unrolled"/>, the same up to rounding, for
-    /// <see cref="MetaGradientMethod.Forward"/> if the network does not support linearised passes.
+    /// The method of <see cref="MetaOptions.Gradient"/>. If the network does not support linearised passes,
+    /// <see cref="MetaGradientMethod.Unrolled"/>, the same up to rounding, replaces <see cref="MetaGradientMethod.Forward"/>.
     /// </summary>
-    /// <param name="options">Method, objective and shares.</param>
+    /// <param name="options">Method, objective, shares, lookahead, memory.</param>
     /// <param name="network">The backbone.</param>
-    /// <param name="optimiser">Its optimiser, whose step the lookahead is.</param>
-    /// <param name="loss">l.</param>
+    /// <param name="optimiser">Its optimiser, whose step the lookahead takes.</param>
+    /// <param name="loss">The training loss l.</param>
     /// <param name="averaging">Averages gradients over processes, for <see cref="LookaheadScope.Global"/>; null: single-process
     /// training.</param>
     /// <exception cref="ArgumentOutOfRangeException"><see cref="MetaOptions.Q"/> does not yield valid shares.</exception>
@@ -36,8 +36,8 @@ public static class MetaGradients
         };
     }
 
-    /// <summary>The meta objective of the options.</summary>
-    /// <param name="options">Its kind, and q of the shares.</param>
+    /// <summary>The meta objective for the options.</summary>
+    /// <param name="options">Its kind, and q for the shares.</param>
     /// <param name="exits">K.</param>
     /// <exception cref="ArgumentOutOfRangeException"><see cref="MetaOptions.Q"/> does not yield valid shares.</exception>
     public static MetaObjective Objective(MetaOptions options, int exits)

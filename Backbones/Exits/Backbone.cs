@@ -3,12 +3,12 @@ namespace Imta.MetaWeight.Backbones.Exits;
 /// <summary>The kind of images a network is built for: first layers and heads differ.</summary>
 /// <param name="Side">Their height and width, in pixels.</param>
 /// <param name="HasStem">
-/// Whether the first layer starts with a 7×7 convolution and a pooling, both with stride 2, and exits are as wide as their features: as
+/// Whether the first layer starts with a 7×7 convolution and pooling, both with stride 2, and exits are as wide as their input features, as
 /// published for ImageNet.
 /// </param>
 public sealed record ImageKind(int Side, bool HasStem)
 {
-    private const int HeadSide = 8; // of the features that an exit's two strides and its pooling reduce to 1×1, or 5 to 7
+    private const int HeadSide = 8; // side of the features that an exit's strides and pooling reduce to 1×1; 5 to 7 work too
 
     /// <summary>32×32.</summary>
     public static ImageKind Cifar { get; } = new(32, HasStem: false);
@@ -17,7 +17,7 @@ public sealed record ImageKind(int Side, bool HasStem)
     public static ImageKind ImageNet { get; } = new(224, HasStem: true);
 
     /// <summary>
-    /// The number of scales, each of half the side of the one before, from the first features to those that exits read: CIFAR's 32, 16, 8;
+    /// The number of scales, each half the side of the one before, from the first features to those that exits read: CIFAR's 32, 16, 8;
     /// ImageNet's 56, 28, 14, 7.
     /// </summary>
     public int Scales
@@ -44,12 +44,12 @@ public sealed record ImageKind(int Side, bool HasStem)
 /// <param name="images">The images it is for.</param>
 /// <param name="classes">C.</param>
 /// <param name="factory">Initialises its parameters.</param>
-/// <param name="modifiers">IMTA's changes to its graph.</param>
+/// <param name="modifiers">IMTA's and BoostNet's changes to its graph.</param>
 /// <exception cref="ArgumentException">The options describe a network that cannot be built.</exception>
 public delegate ExitHeadNetwork BackboneBuilder<in TOptions>(
     TOptions options, ImageKind images, int classes, LayerFactory factory, ModifierOptions modifiers);
 
-/// <summary>A kind of network that a configuration can name, with options of its own, such as MSDNet and RANet.</summary>
+/// <summary>A kind of network that a configuration can name, with options of its own, such as MSDNet or RANet.</summary>
 public sealed class Backbone
 {
     private readonly Func<object> _defaults;
@@ -59,16 +59,16 @@ public sealed class Backbone
     private Backbone(string name, Func<object> defaults, Func<object, int> exits, BackboneBuilder<object> build)
         => (Name, _defaults, _exits, _build) = (name, defaults, exits, build);
 
-    /// <summary>Its name in YAML, which is also that of the group of its options: <c>msdnet</c>.</summary>
+    /// <summary>Its name in YAML, which is also the name of its group of options: <c>msdnet</c>.</summary>
     public string Name { get; }
 
     /// <summary>A backbone.</summary>
     /// <typeparam name="TOptions">
-    /// A record of settings: each property has a default, a <c>[Description]</c> and, if it is a number, a <c>[Range]</c>. Rules between
-    /// properties are those of <see cref="System.ComponentModel.DataAnnotations.IValidatableObject"/>, if the record has any.
+    /// A record of settings: each property has a default, a <c>[Description]</c> and, if it is a number, a <c>[Range]</c>. Rules across
+    /// properties are checked by <see cref="System.ComponentModel.DataAnnotations.IValidatableObject"/>, if the record implements it.
     /// </typeparam>
     /// <param name="name">Its name in YAML: a lower-case letter, then letters and digits.</param>
-    /// <param name="exits">K, the number of exits of a network with such options.</param>
+    /// <param name="exits">K, the number of exits of a network with given options.</param>
     /// <param name="build">Creates the network.</param>
     public static Backbone Create<TOptions>(string name, Func<TOptions, int> exits, BackboneBuilder<TOptions> build)
         where TOptions : class, new() => new(
@@ -80,7 +80,7 @@ public sealed class Backbone
     /// <summary>New options with default values, of the type given to <see cref="Create"/>.</summary>
     public object DefaultOptions() => _defaults();
 
-    /// <summary>K, the number of exits of a network with such options.</summary>
+    /// <summary>K, the number of exits of a network with given options.</summary>
     /// <param name="options">Options of the type of <see cref="DefaultOptions"/>.</param>
     public int Exits(object options) => _exits(options);
 
@@ -89,7 +89,7 @@ public sealed class Backbone
     /// <param name="images">The images it is for.</param>
     /// <param name="classes">C.</param>
     /// <param name="factory">Initialises its parameters.</param>
-    /// <param name="modifiers">IMTA's changes to its graph.</param>
+    /// <param name="modifiers">IMTA's and BoostNet's changes to its graph.</param>
     /// <exception cref="ArgumentException">The options describe a network that cannot be built.</exception>
     public ExitHeadNetwork Build(object options, ImageKind images, int classes, LayerFactory factory, ModifierOptions modifiers)
         => _build(options, images, classes, factory, modifiers);

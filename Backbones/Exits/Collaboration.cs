@@ -50,7 +50,7 @@ public sealed record CollaborationOptions
 
 /// <summary>
 /// Inline Subnetwork Collaboration (IMTA, section 3.2): the linear layer of exit k + 1 reads [its pooled feature, t(logits of exit k)], or
-/// the logits are added to its own. Without it, an exit reads its pooled feature.
+/// the logits are added to its own. Without collaboration, an exit reads only its pooled feature.
 /// </summary>
 internal sealed class Collaboration
 {
@@ -126,7 +126,7 @@ internal sealed class TransferLayer : NamedModule
     /// <summary>The width of the output.</summary>
     public long Width { get; }
 
-    /// <summary>The output <c>[N, Width]</c>, written to <paramref name="destination"/> on a tape where it is given.</summary>
+    /// <summary>The output <c>[N, Width]</c>, written to <paramref name="destination"/> if it is given on a tape.</summary>
     public Tensor Forward(Tensor logits, Pass pass, Tensor? destination) => pass.Folding is { } folding
         ? _linear.ForwardFolded(logits, _norm, folding).relu_()
         : _unit.Forward(_linear.Forward(logits, pass), pass, destination);

@@ -38,8 +38,8 @@ internal sealed class ExitHead : NamedModule
     public Linear Linear { get; }
 
     /// <summary>
-    /// The pooled feature <c>[N, Width]</c> of <c>[N, channels, H, W]</c>, whose H and W are 8 at most; in the linear layer's element type,
-    /// whatever the features.
+    /// The pooled feature <c>[N, Width]</c> of <c>[N, channels, H, W]</c>, whose H and W are from 5 to 8; in the linear layer's element
+    /// type, whatever that of the input.
     /// </summary>
     public Tensor Pooled(Tensor feature, Pass pass)
     {

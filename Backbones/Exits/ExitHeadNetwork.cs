@@ -21,12 +21,12 @@ public record ModifierOptions
 
 /// <summary>
 /// A network with the published exits, which read the last of each block's features: two 3×3 units of stride 2, 2×2 mean pooling, a linear
-/// layer. It can collaborate inline (ISC), train in two phases (<see cref="PhaseTwoNetwork"/>) and be linearised.
+/// layer. It can use inline collaboration (ISC), be trained in two phases (<see cref="PhaseTwoNetwork"/>) and be linearised.
 /// </summary>
 /// <remarks>
 /// The constructor of a derived class creates its blocks, calls <see cref="AddExit"/> once for each, in order, and then <see
-/// cref="RegisterExits"/>. Blocks made of <see cref="Layers"/> state their linear maps; other operators add theirs to <see
-/// cref="Pass.Tape"/>.
+/// cref="RegisterExits"/>. Blocks made of <see cref="Layers"/> record their linear maps; other operators must add theirs to
+/// <see cref="Pass.Tape"/>.
 /// </remarks>
 public abstract class ExitHeadNetwork : MultiExitNetwork
 {
@@ -53,7 +53,7 @@ public abstract class ExitHeadNetwork : MultiExitNetwork
     /// <inheritdoc/>
     public override bool HasTrueGradients => base.HasTrueGradients && !_modifiers.Isc.Stops;
 
-    /// <summary>The input of each exit's linear layer, K × <c>[N, width]</c>.</summary>
+    /// <summary>The pooled feature of each exit, K × <c>[N, width]</c>.</summary>
     /// <param name="images"><c>[N, 3, H, W]</c>, normalised.</param>
     /// <param name="pass">Parameters and batch norm.</param>
     public Tensor[] PooledFeatures(Tensor images, Pass pass)
@@ -69,10 +69,10 @@ public abstract class ExitHeadNetwork : MultiExitNetwork
         return pooled;
     }
 
-    /// <summary>Width of each exit's pooled feature, K.</summary>
+    /// <summary>The width of each exit's pooled feature, K values.</summary>
     internal IReadOnlyList<long> PooledWidths => [.. _heads.Select(head => head.Width)];
 
-    /// <summary>The features after block <paramref name="k"/>, for a network around this one.</summary>
+    /// <summary>The features after block <paramref name="k"/>, for a network that wraps this one.</summary>
     internal Tensor[] Features(int k, Tensor[] features, Pass pass) => Block(k, features, pass);
 
     /// <summary>The feature <c>[N, width]</c> that the linear layer of exit <paramref name="k"/> reads.</summary>
@@ -87,12 +87,12 @@ public abstract class ExitHeadNetwork : MultiExitNetwork
 
     /// <summary>Creates the next exit.</summary>
     /// <param name="factory">Initialises its parameters.</param>
-    /// <param name="images">What the network is for: for CIFAR, both units have 128 channels; for ImageNet, as many as the feature.</param>
+    /// <param name="images">What the network is for: for CIFAR, both units have 128 channels; for ImageNet, as many as their input.</param>
     /// <param name="channels">Channels of the feature that it reads, <c>[N, channels, H, W]</c>; H and W are from 5 to 8.</param>
     protected void AddExit(LayerFactory factory, ImageKind images, long channels)
         => _heads.Add(new ExitHead(factory, images, channels, Classes, Collaboration.Widens(_modifiers.Isc, _heads.Count)));
 
-    /// <summary>Registers the exits; called once, after the last of them, at their position among the network's parts.</summary>
+    /// <summary>Registers the exits; call it once, after the last <see cref="AddExit"/>, where they belong in the module order.</summary>
     /// <param name="factory">Initialises the parameters of inline collaboration.</param>
     protected void RegisterExits(LayerFactory factory)
     {

@@ -28,7 +28,7 @@ public sealed class PhaseTwoNetwork : MultiExitNetwork
     /// <param name="net">The phase I network, without Inline Subnetwork Collaboration; it is frozen, and this network takes
     /// ownership.</param>
     /// <param name="collaboration">Inline Subnetwork Collaboration, or none.</param>
-    /// <param name="norm">How its batch norm behaves.</param>
+    /// <param name="norm">How the frozen network's batch norm behaves.</param>
     /// <param name="factory">Initialises the new parameters.</param>
     public PhaseTwoNetwork(ExitHeadNetwork net, CollaborationOptions collaboration, FrozenNorm norm, LayerFactory factory)
         : base(net.GetName())

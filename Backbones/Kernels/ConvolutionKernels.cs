@@ -13,7 +13,7 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// NaN or infinity may also affect neighbouring pixels that it does not affect in libtorch.
 /// </remarks>
 /// <exception cref="ArgumentException">
-/// By every method except <see cref="Supports"/>: operands do not match, or outputs overlap inputs.
+/// By every method except <see cref="Supports"/>: operands do not match, or (unless it is a weight gradient) an output overlaps an input.
 /// </exception>
 /// <exception cref="NotSupportedException">By every method: the loaded libtorch is not 2.10.</exception>
 public static unsafe partial class ConvolutionKernels
@@ -144,7 +144,7 @@ public static unsafe partial class ConvolutionKernels
         }
     }
 
-    /// <summary>The single part of a convolution: one window per output pixel, or per few pixels if that is faster.</summary>
+    /// <summary>The single part of a convolution: one window per output pixel, or per group of pixels if that is faster.</summary>
     private static CorrelationPart Forward<T>(ConvolutionWindows windows, long outputs)
         where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
@@ -174,8 +174,8 @@ public static unsafe partial class ConvolutionKernels
 
     /// <summary>
     /// The parts of a gradient with respect to the input: row i and column j of the kernel connect the input's pixel (y, x) and the
-    /// output's (v, u) where y = stride · v + i − padding, and likewise for columns. Pixels whose rows have equal remainders use the same
-    /// rows of the kernel; likewise for columns, unless a window gives all pixels between two columns of the output.
+    /// output's (v, u) where y = stride · v + i − padding, and likewise for columns. Pixels whose rows are equal modulo stride use the same
+    /// rows of the kernel; likewise for columns, unless a window gives all pixels of one or more strides.
     /// </summary>
     private static long Backward<T>(long kernel, long stride, long padding, ImageSpan gradInput, bool isDense, CorrelationPart* parts)
         where T : unmanaged, IBinaryFloatingPointIeee754<T>

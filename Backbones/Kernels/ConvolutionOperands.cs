@@ -3,7 +3,7 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// <content>The checks of operands.</content>
 public static unsafe partial class ConvolutionKernels
 {
-    /// <summary>Throws if tensors overlap each other or another one.</summary>
+    /// <summary>Throws if any of the tensors overlaps another of them, or <paramref name="other"/>.</summary>
     private static void RequireDisjoint(ReadOnlySpan<Tensor> tensors, string name, Tensor other, string otherName)
     {
         Operand second = Operand.Rows(other, otherName), last = Operand.Rows(tensors[^1], name);

@@ -15,7 +15,7 @@ internal readonly unsafe record struct ImageSpan(nint Data, nint Pixel, long Cou
         => (T*)Data + (((((image * Height) + y) * Width) + x) * Pixel);
 }
 
-/// <summary>Images whose channels are those of one tensor, or of two of them one after the other.</summary>
+/// <summary>Images whose channels are those of one tensor, or of two, one after the other.</summary>
 internal readonly record struct ImagePair(ImageSpan First, ImageSpan Second)
 {
     public long Channels => First.Channels + Second.Channels;
@@ -79,7 +79,7 @@ internal readonly unsafe record struct Plane(nint Data, nint Pixel, nint Row, ni
         long rows = windows.ReachOf(down), columns = windows.Reach, top = (first * windows.Step) + windows.Top;
         ImageSpan x = pair.First;
         nint channels = (nint)pair.Channels, row = (nint)columns * channels;
-        long left = Math.Clamp(-windows.Left, 0, columns); // in the image's columns
+        long left = Math.Clamp(-windows.Left, 0, columns); // the copy's columns left … right − 1 are in the image
         long right = Math.Clamp(x.Width - windows.Left, left, columns);
         T* to = target;
         for (long image = images.First; image < images.First + images.Count; image++)

@@ -5,8 +5,8 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Windows of one image times weights give pixels of another. A convolution has one part; its gradient with respect to the input one for
-/// each row, and sometimes each column, of a stride × stride square. A window may give several adjacent pixels, so that few channels fill a
+/// Windows of one image times weights give pixels of another. A convolution has one part; its gradient with respect to the input has one
+/// for each row, or each pixel, of a stride × stride square. A window may give several adjacent pixels, so that even few channels fill a
 /// vector.
 /// </summary>
 internal struct CorrelationPart
@@ -23,8 +23,8 @@ internal struct CorrelationPart
     public long Row, RowStep;
 
     /// <summary>
-    /// The kernel column for the first column and first pixel, and the increments per column and per pixel. If there is none, the weight
-    /// is 0.
+    /// The kernel column for the first column and first pixel, and the increments per column and per pixel. Outside the
+    /// kernel, the weight is 0.
     /// </summary>
     public long Column, ColumnStep, PixelStep;
 }
@@ -38,12 +38,12 @@ internal unsafe struct CorrelationJob
     public CorrelationPart* Parts;
     public long PartCount;
 
-    /// <summary>Weights, with strides per output, channel and kernel row or column; and a bias or null.</summary>
+    /// <summary>Weights, with their strides per output and per channel, and the kernel size; and a bias or null.</summary>
     public void* Weights, Bias;
 
     public long OfOutput, OfChannel, Kernel;
 
-    /// <summary>Whether max(0, y) is written, or the output is accumulated.</summary>
+    /// <summary>Whether max(0, y) is written, and whether y is added to the existing values.</summary>
     public bool Rectifies, Accumulates;
 
     /// <summary>The parts' weights packed for tiles, and the maximum number of elements per part.</summary>
@@ -67,7 +67,7 @@ internal static unsafe partial class Correlation<T>
 
     /// <summary>Computes all parts of a job whose images, parts and weights are set.</summary>
     /// <param name="job">The job.</param>
-    /// <param name="kept">For a job of one part: where its packed weights stay, or are already; null: nowhere.</param>
+    /// <param name="kept">For a job of one part: where its packed weights are kept, or already are; null: nowhere.</param>
     public static void Run(CorrelationJob* job, PackedWeights? kept = null)
     {
         long copy = 0, pixels = 1, vectors = 0;

@@ -69,12 +69,12 @@ internal static unsafe partial class Correlation<T>
         private readonly CorrelationPart* _part;
         private readonly Plane _plane;
         private readonly Product<T>* _product;
-        private readonly int _vectors, _half; // vectors of a tile, windows of its half
-        private readonly nint _row, _columns; // of a tile's memory; number of outputs
+        private readonly int _vectors, _half; // vectors of a tile; windows of half a tile
+        private readonly nint _row, _columns; // elements in a row of a tile's memory; how many of them are outputs
         private readonly nint _next, _nextOfSecond; // distance between the outputs of neighbouring windows, in each tensor
         private readonly nint _ofFirst; // outputs in the first tensor; the second has the rest
-        private readonly long _output; // the first
-        private readonly bool _fetchesSource; // whether the images are read in place, and not already by an earlier panel
+        private readonly long _output; // index of the first
+        private readonly bool _fetchesSource; // whether images are read in place, and for the first time
         private readonly bool _maySpill; // whether writes beyond a window's outputs only hit outputs that are written later
         private readonly T* _tile; // for outputs that cannot be written directly
         private TileHalf _waiting;
@@ -142,7 +142,7 @@ internal static unsafe partial class Correlation<T>
             }
         }
 
-        /// <summary>Adds another half.</summary>
+        /// <summary>Adds half a tile; two make a tile, which is computed.</summary>
         private void Add(TileHalf half)
         {
             if (_waiting.Windows == 0)
@@ -207,7 +207,7 @@ internal static unsafe partial class Correlation<T>
     }
 
     /// <summary>
-    /// Half of a tile: some windows, a few of which may already be done; complete if it can be written directly to its destination.
+    /// Half of a tile: some windows, a few of which may already be done; whole if it can be written directly to its destination.
     /// </summary>
     private readonly struct TileHalf(T* source, T* target, T* second, long done, long windows, bool isWhole)
     {

@@ -1,10 +1,10 @@
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// Numbers for TorchSharp's operators: <c>x.mul(Held(0.5))</c>. A number alone becomes a <see cref="Scalar"/> that nothing keeps alive
-/// while libtorch reads it (TorchSharp 0.107): another thread's garbage collection may free it first, and libtorch fails or computes with
-/// a different number. Here each thread keeps its last ones, more than an expression has. <c>x + y</c> and <c>x.add(y)</c> convert a number
-/// too, the factor 1 of y: it is <c>x.add(y, One)</c> here. <c>HeldScalarsTests</c> finds what in TorchSharp does so.
+/// Numbers for TorchSharp's operators: <c>x.mul(Held(0.5))</c>. A plain number becomes a <see cref="Scalar"/> that nothing keeps alive
+/// while libtorch reads it (TorchSharp 0.107): a garbage collection may free it first, and libtorch then fails or computes with a different
+/// number. Here each thread keeps its latest scalars, more than an expression uses. <c>x + y</c> and <c>x.add(y)</c> convert a number too,
+/// the factor 1 of y: use <c>x.add(y, One)</c>. <c>HeldScalarsTests</c> finds the TorchSharp functions that convert numbers.
 /// </summary>
 internal static class HeldScalars
 {
@@ -16,10 +16,10 @@ internal static class HeldScalars
     [ThreadStatic]
     private static int _next;
 
-    /// <summary>The factor of what <c>add</c> adds, and the step of <c>arange</c>.</summary>
+    /// <summary>1: the factor of <c>add</c>'s second operand, and the step of <c>arange</c>.</summary>
     public static readonly Scalar One = 1.ToScalar();
 
-    /// <summary>A number of the type of C#'s.</summary>
+    /// <summary>A number, with the type that it has in C#.</summary>
     public static Scalar Held(double number) => Keep(number.ToScalar());
 
     /// <inheritdoc cref="Held(double)"/>

@@ -60,7 +60,7 @@ internal static unsafe class Sweep
         _ = Wide<T, TStep, T, Scalar<T>>(i, count, 1, runs);
     }
 
-    /// <summary>Processes the remaining elements with one width; returns the index after them.</summary>
+    /// <summary>Processes as many of the remaining elements as fill whole vectors of one width; returns the index after them.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static nint Wide<T, TStep, TVector, TLanes>(nint i, nint count, int width, in Runs<T> runs)
         where T : unmanaged

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// libtorch operators that layers need and TorchSharp does not expose: on any device, with or without autograd. All take images
+/// libtorch operators that layers need and TorchSharp does not expose; they work on any device, with or without autograd. Images are
 /// <c>[N, C, H, W]</c>; a gradient with respect to a value has the value's shape.
 /// </summary>
 /// <exception cref="ExternalException">Thrown by each method if libtorch rejects the arguments, such as mismatched shapes.</exception>
@@ -109,7 +109,7 @@ public static class MissingOperators
         return Bilinear.Invoke(gradOutput, gradOutput.shape[2..], inputShape, true, null, null)[0]!;
     }
 
-    /// <summary>These two operators do not check the length themselves, and read past the end of shorter vectors.</summary>
+    /// <summary>The batch norm operators do not check lengths themselves, and read past the end of shorter vectors.</summary>
     private static void RequireVectors(Tensor input, params ReadOnlySpan<Tensor?> vectors)
     {
         long channels = input.shape[1];

@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// <para>
 /// Operands of rows are <c>[M, C]</c> or <c>[N, C, H, W]</c> (M = N·H·W) of float32 or float64 whose channels are contiguous and whose
 /// rows have a constant stride of at least C: channels-last memory, or a channel slice of a wider such tensor. All rows of a call have
-/// the same shape and type. An output may be identical to an input operand, or must not overlap any of them.
+/// the same shape and type. An output may be identical to an input operand; otherwise it must not overlap any of them.
 /// </para>
 /// <para>
 /// Nothing is recorded for differentiation, but autograd is told that tensors it may have saved were modified. Results do not depend on the
@@ -33,7 +33,7 @@ public static unsafe class NormReluKernels
     /// <param name="bias"><c>[C]</c>.</param>
     /// <param name="eps">The constant added to the variance, at least 0.</param>
     /// <param name="runningMean">
-    /// <c>[C]</c>, updated towards the mean by <paramref name="momentum"/>; or null, as <paramref name="runningVar"/>.
+    /// <c>[C]</c>, updated towards the mean by <paramref name="momentum"/>; or null, like <paramref name="runningVar"/>.
     /// </param>
     /// <param name="runningVar"><c>[C]</c>, updated towards the unbiased variance (divisor M − 1); or null.</param>
     /// <param name="momentum">The weight of the new statistics in the running ones.</param>
@@ -88,7 +88,7 @@ public static unsafe class NormReluKernels
     /// <summary>Computes the gradients of Σ g · y.</summary>
     /// <param name="g">Rows <c>[M, C]</c>: the gradient with respect to y.</param>
     /// <param name="z">Rows <c>[M, C]</c>, as passed to <see cref="Forward"/>.</param>
-    /// <param name="saved"><c>[4, C]</c>, as saved by <see cref="Forward"/>; the weight is in its scale.</param>
+    /// <param name="saved"><c>[4, C]</c>, as saved by <see cref="Forward"/>; its scale includes the weight.</param>
     /// <param name="dz">Rows <c>[M, C]</c>, written: the gradient with respect to z.</param>
     /// <param name="dWeight"><c>[C]</c>, written: the gradient with respect to weight.</param>
     /// <param name="dBias"><c>[C]</c>, written: the gradient with respect to bias.</param>
@@ -167,8 +167,8 @@ public static unsafe class NormReluKernels
 
     /// <summary>
     /// Tells autograd that saved versions of the written tensors are stale: copying a tensor to itself does nothing but
-    /// bump its version, for which the ABI has no function. Inputs are kept alive until here: a finaliser could free them under a
-    /// running kernel.
+    /// bump its version, for which the ABI has no function. Inputs are kept alive until here: a finaliser could otherwise free
+    /// them while a kernel runs.
     /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     internal static void Finish(ReadOnlySpan<Tensor?> written, params ReadOnlySpan<Tensor?> read)

@@ -21,7 +21,7 @@ internal unsafe struct NormReluJob<T>
     /// <summary>The values shared by all tiles.</summary>
     public Runs<T> Runs;
 
-    /// <summary>Each chunk's 2 C sums.</summary>
+    /// <summary>The 2·C sums of each chunk.</summary>
     public double* Partial;
 }
 
@@ -30,7 +30,7 @@ internal unsafe struct NormReluJob<T>
 internal static unsafe class NormReluLoops<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
-    /// <summary>Scratch tiles for copies and sums.</summary>
+    /// <summary>The number of scratch tiles, for copies and sums.</summary>
     public const int WorkTiles = 5;
 
     private const int ReadTiles = 3; // of these, for inputs
@@ -80,8 +80,8 @@ internal static unsafe class NormReluLoops<T>
         }
     }
 
-    /// <summary>Points the runs to a tile's inputs; the copies are z, the change and More.</summary>
-    /// <remarks>The call keeps them in memory, leaving the registers for the innermost loop.</remarks>
+    /// <summary>Points the runs at a tile's inputs; the copies are of Z, Change and More.</summary>
+    /// <remarks>The call keeps the runs in memory, leaving the registers for the innermost loop.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Read(NormReluJob<T>* job, long tile, T* copies, Runs<T>* runs)
     {
@@ -97,7 +97,7 @@ internal static unsafe class NormReluLoops<T>
         }
     }
 
-    /// <summary>Adds the lanes to the sums, and clears them.</summary>
+    /// <summary>Adds the lanes to the sums, and clears the lanes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Fold(in TilePlan plan, T* lanes, double* sums)
     {

@@ -80,8 +80,8 @@ internal unsafe ref struct NormReluPass<T>
     }
 
     /// <summary>
-    /// The gradient with respect to z maps the masked cotangent m to scale · (m − mean(m) − ẑ · mean(m · ẑ)), ẑ = (z − mean) / deviation;
-    /// those with respect to weight and bias are Σ m · ẑ and Σ m.
+    /// The gradient with respect to z is scale · (m − mean(m) − ẑ · mean(m · ẑ)) for the masked cotangent m, with
+    /// ẑ = (z − mean) / deviation; those with respect to weight and bias are Σ m · ẑ and Σ m.
     /// </summary>
     public void Gradient(Rows<T> g, Saved<T> saved, Rows<T> dz, T* dWeight, T* dBias)
     {

@@ -17,7 +17,7 @@ internal unsafe struct Runs<T>
     /// <summary>The lanes of two sums.</summary>
     public T* First, Second;
 
-    /// <summary>A channel's value, repeated per element, like all that follow; ReLU's argument is z · scale + shift.</summary>
+    /// <summary>Values per channel, repeated for each element, like all that follow; ReLU's argument is z · scale + shift.</summary>
     public T* Scale, Shift;
 
     public T* Mean;

@@ -127,7 +127,7 @@ internal readonly unsafe struct Operand
             : (T*)operand._data;
     }
 
-    /// <summary>The same; null if omitted.</summary>
+    /// <summary>The same as <see cref="Dense"/>; null if omitted.</summary>
     public static T* Optional<T>(Tensor? tensor, string name, params ReadOnlySpan<long> sizes)
         where T : unmanaged
         => tensor is null ? null : Dense<T>(tensor, name, sizes);
@@ -208,11 +208,11 @@ internal readonly unsafe struct Operand
     private static string Text(ReadOnlySpan<long> values) => $"[{string.Join(", ", values.ToArray())}]";
 }
 
-/// <summary>Shapes of tensors where many small ones are computed.</summary>
+/// <summary>Shapes of tensors, for code that computes many small ones.</summary>
 internal static class Shapes
 {
     /// <summary>
-    /// The size of each dimension. TorchSharp's <c>shape</c> makes a delegate for native code at every call, which takes longer than a
+    /// The size of each dimension. TorchSharp's <c>shape</c> creates a delegate for native code at every call, which takes longer than a
     /// small convolution's multiplications.
     /// </summary>
     public static long[] Sizes(this Tensor tensor)

@@ -9,7 +9,7 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// An operator of libtorch's dispatcher: works on any device and is recorded by autograd as usual. The interface checks neither the number
 /// nor the types of arguments: they must match the schema exactly.
 /// </summary>
-/// <param name="name">Such as <c>aten::convolution_backward</c>; a schema without overload name.</param>
+/// <param name="name">Such as <c>aten::convolution_backward</c>; a schema without an overload name.</param>
 /// <param name="results">The number of tensors it returns.</param>
 /// <param name="optional">The indices of the arguments whose type is optional in the schema (<c>Tensor?</c>, <c>int[]?</c>), from
 /// 0.</param>
@@ -22,9 +22,9 @@ internal sealed unsafe class Operator(string name, int results, params int[] opt
     /// <summary>Calls the operator; null among its results: an undefined tensor.</summary>
     /// <param name="arguments">
     /// <c>Tensor</c>: a <see cref="Tensor"/>; <c>int</c>, <c>SymInt</c>: a <see cref="long"/>; <c>float</c>: a <see cref="double"/>;
-    /// <c>bool</c>: a <see cref="bool"/>; lists: arrays of these two; null: an omitted optional argument.
+    /// <c>bool</c>: a <see cref="bool"/>; lists: an array of <see cref="long"/> or <see cref="bool"/>; null: an omitted optional argument.
     /// </param>
-    /// <exception cref="ArgumentException">A tensor is disposed.</exception>
+    /// <exception cref="ArgumentException">A tensor is disposed, a required argument is null, or a type is not one of these.</exception>
     /// <exception cref="ExternalException">libtorch rejected the arguments or has no such operator.</exception>
     public Tensor?[] Invoke(params ReadOnlySpan<object?> arguments)
     {

@@ -1,15 +1,15 @@
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// The weights of a convolution in the order in which tiles read them, kept from pass to pass: for few images packing takes as long as
-/// multiplying. Valid while weight and bias stay as they are.
+/// The weights of a convolution in the order in which tiles read them, kept from pass to pass: for few images, packing takes as long as
+/// multiplying. Valid while weight and bias do not change.
 /// </summary>
 internal sealed unsafe class PackedWeights : IDisposable
 {
     private void* _panels;
     private (long Pixels, long Bytes) _layout;
 
-    /// <summary>Whether the weights are in the memory of the last <see cref="For"/>; whoever packs them says so.</summary>
+    /// <summary>Whether the weights are in the memory that <see cref="For"/> last returned; set by the code that packs them.</summary>
     public bool ArePacked { get; set; }
 
     /// <summary>Memory for the weights of a part.</summary>

@@ -4,9 +4,9 @@ using System.Text;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// A copy of TorchSharp's library for Linux that an older libstdc++ takes too, as Debian 12 has it. TorchSharp 0.107.0's asks for the
-/// version of GCC 13.2 because of one symbol that nothing in it refers to; the copy marks that demand as weak, so that the loader goes on
-/// without it.
+/// A copy of TorchSharp's Linux library that also loads with an older libstdc++, such as Debian 12's. TorchSharp 0.107.0's library requires
+/// the version of GCC 13.2 because of one symbol that nothing in it refers to; the copy marks this requirement as weak, so that the loader
+/// does not insist on it.
 /// </summary>
 internal static class PatchedTorchSharp
 {
@@ -19,7 +19,7 @@ internal static class PatchedTorchSharp
     private const uint NeededVersions = 0x6FFFFFFE;
     private const ushort WeakFlag = 2;
 
-    /// <summary>The path of the copy in the user's cache; it is created if missing.</summary>
+    /// <summary>The path of the copy in the user's cache; it is created if missing, and replaced if different.</summary>
     /// <param name="library">The library to copy.</param>
     /// <param name="name">The copy's file name, which includes TorchSharp's version.</param>
     /// <exception cref="IOException">The cache cannot be written.</exception>

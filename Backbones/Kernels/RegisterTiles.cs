@@ -48,7 +48,7 @@ internal static unsafe partial class RegisterTiles<T>
     /// <summary>The maximum number of vectors in a tile.</summary>
     public const int MaxVectors = 3;
 
-    /// <summary>A tile has as many rows, half or twice of it; memory for rows is padded to a multiple of it.</summary>
+    /// <summary>A tile has this many rows, or half or twice as many; memory for rows is padded to a multiple of it.</summary>
     public const int RowUnit = 8;
 
     /// <summary>The maximum number of elements in a tile.</summary>
@@ -62,7 +62,7 @@ internal static unsafe partial class RegisterTiles<T>
 
     /// <summary>The number of rows in the next tile.</summary>
     /// <param name="vectors">Its number of vectors, 1 to 3.</param>
-    /// <param name="needed">How many rows are still needed: beyond them a tile computes only as far as the padding.</param>
+    /// <param name="needed">How many rows are still needed: a tile goes beyond them only as far as the padding.</param>
     public static int Rows(int vectors, long needed) => vectors switch
     {
         1 => Vector512.IsHardwareAccelerated && needed >= 2 * RowUnit ? 2 * RowUnit : RowUnit,
@@ -70,7 +70,7 @@ internal static unsafe partial class RegisterTiles<T>
         _ => RowUnit / 2,
     };
 
-    /// <summary>How many of the vectors that are left the next tile takes: three at most, and no single one after three.</summary>
+    /// <summary>How many of the remaining vectors the next tile takes: three at most, and four as two and two, not three and one.</summary>
     public static int Take(long left) => left == 4 ? 2 : (int)Math.Min(left, MaxVectors);
 
     /// <summary>Computes a tile.</summary>

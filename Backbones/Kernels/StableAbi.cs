@@ -83,7 +83,7 @@ internal static unsafe partial class StableAbi
     [LibraryImport(Library)] public static partial byte aoti_torch_grad_mode_is_enabled();
     [LibraryImport(Library)] public static partial void aoti_torch_grad_mode_set_enabled(byte isEnabled);
 
-    /// <summary>Throws if a function failed that can only fail by running out of memory.</summary>
+    /// <summary>Throws if a function failed; for functions that can only fail by running out of memory.</summary>
     public static void ThrowOnFailure(int code, [CallerArgumentExpression(nameof(code))] string call = "")
     {
         if (code != 0)

@@ -5,8 +5,8 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
 /// Pooled host memory for large tensors and kernel scratch space. A step requests the same blocks over and
-/// over; the C allocator carves small blocks out of the gaps between them until it is fragmented: it used 1.6 times the memory for the same
-/// tensors.
+/// over; the C allocator carves small blocks out of the gaps between them until memory is fragmented: it used 1.6 times as much for the
+/// same tensors.
 /// </summary>
 /// <remarks>
 /// Best fit: a request gets the smallest free block that is large enough; adjacent free blocks are merged. Memory is never returned to the
@@ -109,7 +109,7 @@ internal static unsafe partial class TensorMemory
     private static void Returned(void* data) => Return(data);
 
     /// <summary>
-    /// The native function that TorchSharp uses to create tensors from arrays; the deleter runs when the last tensor on the memory is
+    /// The native function that TorchSharp uses to create tensors from arrays; the deleter runs when the last tensor in that memory is
     /// freed.
     /// </summary>
     [LibraryImport("LibTorchSharp")]
@@ -128,7 +128,7 @@ internal static unsafe partial class TensorMemory
 
         public Block? Next { get; set; }
 
-        /// <summary>Splits off the rest after the first bytes as a new block.</summary>
+        /// <summary>Splits off what follows the first bytes as a new block.</summary>
         public Block CutAt(nint size)
         {
             var rest = new Block { Start = Start + size, Size = Size - size, Previous = this, Next = Next };

@@ -51,16 +51,16 @@ internal readonly struct TilePlan
 
     public long Channels { get; }
 
-    /// <summary>A power of two; a tile's rows are processed as one run, so that few channels also fill vectors.</summary>
+    /// <summary>Rows per tile, a power of two, processed as one run, so that even few channels fill vectors.</summary>
     public long TileRows { get; }
 
     /// <summary>Elements of a tile.</summary>
     public long Width { get; }
 
-    /// <summary>The last one may be smaller.</summary>
+    /// <summary>The number of tiles; the last may be smaller.</summary>
     public long Tiles { get; }
 
-    /// <summary>The unit of work of a thread.</summary>
+    /// <summary>Tiles per chunk, which is the unit of work of a thread.</summary>
     public long ChunkTiles { get; }
 
     public long Chunks { get; }

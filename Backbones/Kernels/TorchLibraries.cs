@@ -4,12 +4,12 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Backbones.Kernels;
 
 /// <summary>
-/// The native libraries that TorchSharp uses: on Linux the package's libtorch, in the folder <c>libtorch</c> of the program, or the one
+/// The native libraries that TorchSharp uses: on Linux the package's libtorch, in the program's folder <c>libtorch</c>, or the one
 /// whose folder the environment variable <c>LIBTORCH</c> names, such as <c>torch/lib</c> of a Python environment, CUDA builds included.
 /// </summary>
 /// <remarks>
-/// They are loaded by their paths before TorchSharp asks for them by name, and are what it gets then: not a libtorch of the system, nor a
-/// second copy, which would abort the process. On other systems TorchSharp loads its package's.
+/// They are loaded by path before TorchSharp asks for them by name, so it gets these: neither the system's libtorch nor a second copy,
+/// which would abort the process. On other systems, TorchSharp loads its package's libtorch.
 /// </remarks>
 public static unsafe partial class TorchLibraries
 {
@@ -22,7 +22,7 @@ public static unsafe partial class TorchLibraries
     private const string Cpu = "libtorch_cpu.so";
     private const string TorchSharpNative = "libLibTorchSharp.so"; // TorchSharp's library
 
-    // Keep freed memory instead of giving it back: a step allocates the same blocks over and over, and page faults add up.
+    // Keep freed memory instead of returning it: a step allocates the same blocks over and over, and page faults add up.
     private static readonly (string Name, int Option, int Value)[] AllocatorOptions =
         [("M_MMAP_MAX", -4, 0), ("M_TRIM_THRESHOLD", -1, int.MaxValue)];
 
@@ -33,12 +33,12 @@ public static unsafe partial class TorchLibraries
     private static readonly Lock PrepareLock = new();
     private static bool _isPrepared;
 
-    /// <summary>The C allocator options that were set for libtorch; none except on Linux.</summary>
+    /// <summary>The C allocator options that were set for libtorch; empty except on Linux.</summary>
     public static IReadOnlyList<(string Name, string Value)> AllocatorSettings { get; private set; } = [];
 
     /// <summary>
-    /// The copy of TorchSharp's own library that this system's older libstdc++ takes (<see cref="PatchedTorchSharp"/>); null: the library
-    /// itself is loaded.
+    /// The copy of TorchSharp's own library that is loaded because this system's libstdc++ is older (<see cref="PatchedTorchSharp"/>);
+    /// null: the library itself is loaded.
     /// </summary>
     public static string? Copy { get; private set; }
 
@@ -46,15 +46,16 @@ public static unsafe partial class TorchLibraries
     public static bool UsesOneDnn { get; private set; } = true;
 
     /// <summary>
-    /// Loads the libraries: before anything of <c>torch</c>. A program that is built with the NuGet package does it by itself as it starts;
-    /// one that references the projects must call it. Calling it again does nothing. On Linux it also sets options of the C
-    /// allocator (<see cref="AllocatorSettings"/>), for the whole process.
+    /// Loads the libraries; to be called before anything in <c>torch</c> is used. A program built with the NuGet package does this by
+    /// itself at startup; one that references the projects must call it. Calling it again does nothing. On Linux it also sets options of
+    /// the C allocator (<see cref="AllocatorSettings"/>), for the whole process.
     /// </summary>
     /// <exception cref="DllNotFoundException">
     /// A library cannot be loaded; for <c>LIBTORCH</c>, the message says why and what to do.
     /// </exception>
     /// <exception cref="NotSupportedException">
-    /// The libtorch has a different version, or computes wrong convolutions, or <c>LIBTORCH</c> cannot be used by this program.
+    /// The libtorch has a different version, or computes wrong convolutions with a oneDNN that cannot be disabled, or this program cannot
+    /// use <c>LIBTORCH</c>.
     /// </exception>
     /// <exception cref="IOException">The patched copy of TorchSharp's library for an older libstdc++ cannot be written.</exception>
     public static void Prepare()
@@ -117,7 +118,7 @@ public static unsafe partial class TorchLibraries
         }
     }
 
-    /// <summary>The handle of <c>libtorch_cpu</c>.</summary>
+    /// <summary>Loads libtorch; returns the handle of <c>libtorch_cpu</c>.</summary>
     private static nint LoadLibtorch(string folder, bool isGiven)
     {
         nint cpu = 0;
@@ -148,7 +149,7 @@ public static unsafe partial class TorchLibraries
         return cpu;
     }
 
-    /// <summary>What the system's loader says, without .NET's advice before it.</summary>
+    /// <summary>What the system's loader says, without the advice that .NET puts before it.</summary>
     private static string LoaderMessage(Exception e) => e.Message.Split('\n')
         .Select(line => line.Split("LD_DEBUG environment variable:")[^1].Trim())
         .FirstOrDefault(line => line.Length > 0, e.Message);
@@ -189,10 +190,26 @@ public static unsafe partial class TorchLibraries
         }
         catch (EntryPointNotFoundException)
         {
-            // A C library other than glibc has its own allocator.
+            // A C library other than glibc may have no mallopt.
+        }
+    }
+
+    /// <summary>Returns free memory, which glibc keeps by these settings, to the system.</summary>
+    public static void ReturnFreeMemory()
+    {
+        try
+        {
+            _ = TrimHeap(0);
+        }
+        catch (EntryPointNotFoundException)
+        {
+            // As above.
         }
     }
 
     [LibraryImport("libc", EntryPoint = "mallopt")]
     private static partial int SetMallocOption(int option, int value);
+
+    [LibraryImport("libc", EntryPoint = "malloc_trim")]
+    private static partial int TrimHeap(nuint kept);
 }

@@ -22,8 +22,8 @@ internal unsafe struct WeightGradientJob
     public void* Gradient;
 
     /// <summary>
-    /// Each chunk's sums. A row of windows is a run of columns and channels: either those are the sums' columns and the outputs their
-    /// rows, or vice versa, whichever fills vectors better.
+    /// Each chunk's sums. A row of a window is a run of columns and channels: either its elements are the sums' columns and the outputs
+    /// their rows, or vice versa, whichever fills vectors better.
     /// </summary>
     public void* Sums;
 
@@ -39,7 +39,7 @@ internal unsafe struct WeightGradientJob
 }
 
 /// <summary>
-/// The sums of <see cref="WeightGradientJob"/>. The partition depends only on the shapes, and partial sums are added in order.
+/// The sums of <see cref="WeightGradientJob"/>. The partition depends only on shapes and element type, and partial sums are added in order.
 /// </summary>
 internal static unsafe class WeightGradient<T>
     where T : unmanaged, IBinaryFloatingPointIeee754<T>
@@ -208,7 +208,7 @@ internal static unsafe class WeightGradient<T>
         }
     }
 
-    /// <summary>Sums of one element of the windows' rows y, for some outputs.</summary>
+    /// <summary>Writes the sums of one element of row y of the windows to the result, for some outputs.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Scatter(WeightGradientJob* job, long y, long element, T* sums, long output, long count)
     {

@@ -5,8 +5,8 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>
-/// Batch norm over <c>[N, channels, H, W]</c> or <c>[N, channels]</c> (Ioffe and Szegedy, 2015), momentum 0.1. It computes as part of
-/// <see cref="ConvolutionUnits"/> or <see cref="NormReluUnit"/>, which state its linear map together with ReLU's.
+/// Batch norm over <c>[N, channels, H, W]</c> or <c>[N, channels]</c> (Ioffe and Szegedy, 2015), momentum 0.1. It is used within
+/// <see cref="ConvolutionUnits"/> or <see cref="NormReluUnit"/>, which define its linear map together with ReLU's.
 /// </summary>
 public sealed class BatchNorm : NamedModule
 {
@@ -68,7 +68,7 @@ public sealed class BatchNorm : NamedModule
         return NormRelu.Forward(z, pass[_weight], pass[_bias], update ? (_runningMean, _runningVariance) : null, Momentum, Epsilon, y);
     }
 
-    /// <summary>Writes the tangent of y, given that of z in up to two parts; false if there is none.</summary>
+    /// <summary>Writes the tangent of y, given that of z as the sum of up to two parts; false if there is none.</summary>
     internal bool TangentRelu(Tensor? change, Tensor? more, Tensor z, Tensor saved, Pass pass, ParameterTangents direction, Tensor tangent)
     {
         (Tensor? weight, Tensor? bias) = (direction[_weight], direction[_bias]);
@@ -106,7 +106,7 @@ public sealed class BatchNorm : NamedModule
     }
 }
 
-/// <summary>Batch norm → ReLU after a layer that states its own linear map.</summary>
+/// <summary>Batch norm → ReLU after a layer that defines its own linear map.</summary>
 /// <param name="norm">The batch norm.</param>
 public sealed class NormReluUnit(BatchNorm norm)
 {

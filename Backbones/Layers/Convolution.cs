@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>
 /// A convolution with a square kernel: <c>[N, input, H, W]</c> → <c>[N, output, H′, W′]</c>. It computes in the element type of its input,
-/// whatever that of its parameters is, as part of <see cref="ConvolutionUnits"/>, which state its linear map.
+/// whatever that of its parameters, and is used within <see cref="ConvolutionUnits"/>, which define its linear map.
 /// </summary>
 public sealed class Convolution : NamedModule
 {
@@ -81,7 +81,7 @@ public sealed class Convolution : NamedModule
     /// <param name="x">The input.</param>
     /// <param name="pass">The pass, with its parameters.</param>
     /// <param name="needsInputGrad">Whether to compute ∂/∂x.</param>
-    /// <param name="sum">A tensor to which ∂/∂x is added; or null.</param>
+    /// <param name="sum">A tensor to which ∂/∂x may be added, and which is then returned; or null.</param>
     /// <param name="gradient">Receives the other gradients.</param>
     internal Tensor? Cotangent(Tensor gradOutput, Tensor x, Pass pass, bool needsInputGrad, Tensor? sum, ParameterCotangents gradient)
     {

@@ -25,7 +25,7 @@ public sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, Bat
         });
     }
 
-    /// <summary>The output from what <see cref="SharedConvolutions"/> computed.</summary>
+    /// <summary>The output, continuing from what <see cref="SharedConvolutions"/> computed.</summary>
     internal Tensor ForwardFrom(Tensor x, Pass pass, Tensor? destination)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -74,7 +74,7 @@ public sealed class ConvolutionUnits(IReadOnlyList<(Convolution Convolution, Bat
     }
 
     /// <summary>
-    /// It keeps what goes into each norm, and recomputes what comes out of ReLU: a quarter less memory, little more time.
+    /// It keeps the input of each norm, and recomputes the output of ReLU: a quarter less memory for little more time.
     /// </summary>
     private sealed class Map : LinearMap
     {

@@ -6,7 +6,8 @@ namespace Imta.MetaWeight.Backbones.Layers;
 /// <summary>Features that <see cref="Operators.Join"/> appends to others.</summary>
 /// <param name="Channels">The number of channels.</param>
 /// <param name="Compute">
-/// Computes them; given a destination, which is on a tape or with folding only, it writes them there and returns it.
+/// Computes them. A destination is given only on a tape or with folding; on a tape, it writes them there and returns it. With folding, it
+/// may return another tensor, which is copied.
 /// </param>
 public readonly record struct JoinedPart(long Channels, Func<Tensor?, Tensor> Compute);
 

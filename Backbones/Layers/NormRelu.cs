@@ -27,7 +27,7 @@ internal static class NormRelu
         return saved;
     }
 
-    /// <summary>y recomputed, to the same numbers.</summary>
+    /// <summary>Recomputes y, bit for bit.</summary>
     public static Tensor Recompute(Tensor z, Tensor saved)
     {
         if (!KernelsSupport(z))
@@ -54,7 +54,7 @@ internal static class NormRelu
         return (byInput, byWeight, byBias);
     }
 
-    /// <summary>Writes ẏ, given ż, in up to two parts, and the tangents of weight and bias, or null if there are none.</summary>
+    /// <summary>Writes ẏ, given ż as the sum of up to two parts, and the tangents of weight and bias; null: none.</summary>
     public static void Tangent(
         Tensor change, Tensor? more, Tensor z, Tensor weight, Tensor? weightChange, Tensor? biasChange,
         Tensor saved, double epsilon, Tensor y)
@@ -114,7 +114,7 @@ internal static class NormReluOperators
         return (byInput, byWeight!, byBias!);
     }
 
-    /// <summary>Writes ẏ, given ż, in up to two parts, and the tangents of weight and bias, or null if there are none.</summary>
+    /// <summary>Writes ẏ, given ż as the sum of up to two parts, and the tangents of weight and bias; null: none.</summary>
     public static void Tangent(
         Tensor change, Tensor? more, Tensor z, Tensor weight, Tensor? weightChange, Tensor? biasChange,
         Tensor saved, double epsilon, Tensor y)

@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Backbones.Layers;
 /// <summary>Parameter-free operations, each recorded by the pass's cost meter and tape.</summary>
 public static class Operators
 {
-    /// <summary>Not on a tape, where it is part of <see cref="ConvolutionUnits"/> and <see cref="NormReluUnit"/>.</summary>
+    /// <summary>Not for use on a tape, where ReLU is part of <see cref="ConvolutionUnits"/> and <see cref="NormReluUnit"/>.</summary>
     internal static Tensor Relu(Tensor x, Pass pass)
     {
         Tensor y = x.relu();
@@ -15,13 +15,13 @@ public static class Operators
     }
 
     /// <summary>
-    /// Features <c>[N, C]</c> or <c>[N, C, H, W]</c> and after them, along the channels, others of their height and width.
+    /// Concatenates features <c>[N, C]</c> or <c>[N, C, H, W]</c> with others of the same height and width, along the channels.
     /// </summary>
     /// <param name="features">The first features.</param>
     /// <param name="added">The features to append.</param>
     /// <param name="pass">The pass.</param>
     /// <param name="reservedChannels">
-    /// Channels that later layers will join to the result: on a tape or with folding they are written after it, and nothing is copied then.
+    /// Channels that later layers will append to the result: on a tape or with folding, they are written right after it, without copying.
     /// </param>
     public static Tensor Join(Tensor features, JoinedPart[] added, Pass pass, long reservedChannels = 0)
     {
@@ -36,7 +36,7 @@ public static class Operators
     }
 
     /// <summary>
-    /// Average pooling over squares of pixels, one vector per sample: <c>[N, C, H, W]</c> → <c>[N, C · H/kernel · W/kernel]</c>.
+    /// Average pooling over squares of pixels, flattened to a vector per sample: <c>[N, C, H, W]</c> → <c>[N, C · H/kernel · W/kernel]</c>.
     /// </summary>
     public static Tensor MeanPool(Tensor x, long kernel, Pass pass)
     {
@@ -47,7 +47,7 @@ public static class Operators
         return flat;
     }
 
-    /// <summary>Maxima of square windows: <c>[N, C, H, W]</c> → <c>[N, C, H′, W′]</c>.</summary>
+    /// <summary>Max pooling over square windows: <c>[N, C, H, W]</c> → <c>[N, C, H′, W′]</c>.</summary>
     public static Tensor MaxPool(Tensor x, long kernel, long stride, long padding, Pass pass)
     {
         Tensor y = pass.Tape is { } tape
@@ -58,7 +58,7 @@ public static class Operators
     }
 
     /// <summary>
-    /// Bilinear with aligned corners: <c>[N, C, H, W]</c> → <c>[N, C, size]</c>; the tensor itself if it already has the size.
+    /// Bilinear interpolation with aligned corners: <c>[N, C, H, W]</c> → <c>[N, C, size]</c>; x itself if it already has that size.
     /// </summary>
     /// <param name="x">The features to resize.</param>
     /// <param name="size">Height and width.</param>
@@ -83,7 +83,7 @@ public static class Operators
         return y;
     }
 
-    /// <summary>x in another element type; the tensor itself if it already has it.</summary>
+    /// <summary>x in another element type; x itself if it already has that type.</summary>
     public static Tensor Convert(Tensor x, ScalarType type, Pass pass)
     {
         if (x.dtype == type)
@@ -96,7 +96,7 @@ public static class Operators
         return y;
     }
 
-    /// <summary>The value of x with a stopped gradient.</summary>
+    /// <summary>The value of x, with its gradient stopped.</summary>
     public static Tensor StopGradient(Tensor x, Pass pass)
     {
         Tensor y = x.detach();
@@ -104,7 +104,7 @@ public static class Operators
         return y;
     }
 
-    /// <summary>The sum of two tensors of one shape.</summary>
+    /// <summary>The sum of two tensors of equal shape.</summary>
     public static Tensor Add(Tensor a, Tensor b, Pass pass)
     {
         Tensor y = a.add(b, One);

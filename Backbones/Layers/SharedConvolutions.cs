@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Backbones.Layers;
 
 /// <summary>
 /// The first units of one or two chains that read the same features, with 1×1 convolutions: fused into one convolution, which reads the
-/// features once. On a tape it ends before the norms; with folding, after ReLU. Other passes compute each chain by itself.
+/// features once. On a tape it ends before the norms; with folding, after ReLU. Other passes compute each chain separately.
 /// </summary>
 internal sealed class SharedConvolutions(params IReadOnlyList<ConvolutionChain> chains)
 {

@@ -1,7 +1,7 @@
 namespace Imta.MetaWeight.Backbones.Linearised;
 
 /// <summary>
-/// The operation of one step of a recorded pass, with its saved tensors: a <see cref="LinearMap"/>, or one of several outputs.
+/// The operation of one step of a recorded pass, with its saved tensors: a <see cref="LinearMap"/>, or one with several outputs.
 /// </summary>
 public abstract class TapeOperation : IDisposable
 {
@@ -18,7 +18,7 @@ public abstract class TapeOperation : IDisposable
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>The tangent of each output; given a destination for each, or null, which a map may ignore.</summary>
+    /// <summary>The tangent of each output, given a destination or null for each; a map may ignore destinations.</summary>
     internal abstract IReadOnlyList<Tensor?> Tangents(
         IReadOnlyList<Tensor?> inputs, ParameterTangents direction, IReadOnlyList<Tensor?> destinations);
 
@@ -49,7 +49,8 @@ public abstract class TapeOperation : IDisposable
 /// <summary>
 /// The linearisation of one layer in a recorded pass: from small changes of its inputs and parameters to the
 /// change of its output (the tangent), and transposed, from ∂/∂output to ∂/∂inputs and ∂/∂parameters (the cotangent). A layer adds its
-/// map to the <see cref="Tape"/> where it computes its value, so all three are defined together. Both run without autograd.
+/// map to the <see cref="Tape"/> where it computes its value, so all three are defined together. Tangent and cotangent run without
+/// autograd.
 /// </summary>
 /// <remarks>
 /// The two must be adjoint: ⟨Tangent(u), g⟩ = ⟨u, Cotangent(g)⟩ for every u and g. Testing this finds nearly every mistake.
@@ -64,16 +65,16 @@ public abstract class LinearMap : TapeOperation
     /// </param>
     /// <param name="direction">The tangent of each parameter, if any.</param>
     /// <param name="destination">
-    /// Where the result belongs, or null: the output's slice of a wider tensor. A map that does not write there returns a tensor of its
-    /// own, which is copied.
+    /// Where the result belongs, such as the output's slice of a wider tensor; or null. A map that does not write there returns a tensor of
+    /// its own, which is copied.
     /// </param>
     public abstract Tensor? Tangent(IReadOnlyList<Tensor?> inputs, ParameterTangents direction, Tensor? destination);
 
     /// <summary>The cotangent of each input, given the output's; those of parameters are added to <paramref name="gradient"/>.</summary>
     /// <param name="output">∂/∂output, of the output's shape; the map may pass it on, but must not modify it.</param>
-    /// <param name="needed">Whether the cotangent of this input is needed.</param>
+    /// <param name="needed">Whether each input's cotangent is needed.</param>
     /// <param name="sums">
-    /// The cotangent accumulated for this input so far, or null: a map may add to it in place and return it.
+    /// The cotangent accumulated so far for each input, or null; a map may add to it in place and return it.
     /// </param>
     /// <param name="gradient">Accumulates ∂/∂parameter.</param>
     /// <returns>

@@ -2,7 +2,7 @@ namespace Imta.MetaWeight.Backbones.Linearised;
 
 /// <summary>
 /// A recorded forward pass, as the linear map from θ to the logits: applied to a direction it gives their tangents, transposed
-/// it gives gradients. A pass can be used for any number of both. Its saved tensors belong to the scope it was created in.
+/// it gives gradients. Both can be computed any number of times. Its saved tensors belong to the scope it was created in.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
 public sealed class LinearisedPass
@@ -35,7 +35,7 @@ public sealed class LinearisedPass
     /// <summary>Detached logits, K × <c>[N, C]</c>.</summary>
     public IReadOnlyList<Tensor> Logits { get; }
 
-    /// <summary>The logits <c>[N, C]</c> that distillation imitates, without history; null: those of the last exit.</summary>
+    /// <summary>The detached logits <c>[N, C]</c> that distillation imitates; null: those of the last exit.</summary>
     public Tensor? Teacher { get; }
 
     /// <summary>J·u: the directional derivative of the logits along a direction of θ, K × <c>[N, C]</c>.</summary>
@@ -58,7 +58,7 @@ public sealed class LinearisedPass
     }
 
     /// <summary>
-    /// Jᵀ·g: the gradient with respect to θ of Σ_k ⟨g_k, z_k⟩, one per parameter; null if no such logit depends on a parameter.
+    /// Jᵀ·g: the gradient with respect to θ of Σ_k ⟨g_k, z_k⟩, one per parameter; null if these logits do not depend on it.
     /// </summary>
     /// <param name="byLogits">
     /// g, K × <c>[N, C]</c>; null: that exit does not contribute, and layers that lead only to it are skipped. Ownership of the tensors is
@@ -147,7 +147,7 @@ public sealed class LinearisedPass
         return destination;
     }
 
-    /// <summary>Where a tangent belongs: its slice of the wider tensor, which the first slice makes; null: anywhere.</summary>
+    /// <summary>Where a tangent belongs: its slice of the wider tensor, which is created for the first slice; null: anywhere.</summary>
     private Tensor? Destination(int output, Tensor?[] tangents)
     {
         Tape.Variable variable = _tape.Variables[output];
@@ -160,7 +160,7 @@ public sealed class LinearisedPass
         return tangents[whole]!.narrow(1, variable.Start, variable.Shape[1]);
     }
 
-    /// <summary>A tangent with as many reserved channels as its tensor has, or in the reserved channels of another.</summary>
+    /// <summary>A tangent with as many reserved channels as its tensor has, or one in the reserved channels of another tangent.</summary>
     private Tensor Wide(Tape.Variable variable, Tensor?[] tangents)
     {
         long channels = variable.Shape[1];
@@ -188,7 +188,7 @@ public sealed class LinearisedPass
         {
             if (cotangents[output] is { } cotangent)
             {
-                ofStep.Attach(cotangent); // goes with the step, unless the map returns it
+                ofStep.Attach(cotangent); // freed with the step, unless the map returns it
                 cotangents[output] = null;
             }
         }

@@ -29,8 +29,8 @@ public sealed class ParameterCotangents
     internal IReadOnlyList<Tensor?> Sums => _sums;
 
     /// <summary>
-    /// Adds one contribution to a parameter's gradient, in the parameter's element type; ownership of the tensor, of the parameter's shape,
-    /// is transferred.
+    /// Adds one contribution to a parameter's gradient, converted to the parameter's element type; ownership of the tensor, of the
+    /// parameter's shape, is transferred.
     /// </summary>
     public void Add(Parameter parameter, Tensor cotangent)
     {

@@ -4,7 +4,7 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Backbones.Linearised;
 
 /// <summary>
-/// Records what the layers do in a forward pass: which map led from which tensors to which. Tensors are told apart by reference, so a
+/// Records what the layers do in a forward pass: which map led from which tensors to which. Tensors are identified by reference, so a
 /// layer must pass on the same objects that it was given.
 /// </summary>
 public sealed class Tape
@@ -60,10 +60,10 @@ public sealed class Tape
         _variables[number] = _variables[number] with { IsConstant = true };
     }
 
-    /// <summary>States that a tensor is a slice of a wider one along the channels, so that its tangent is computed there too.</summary>
+    /// <summary>Records that a tensor is a slice of a wider one along the channels, so that its tangent is computed there too.</summary>
     /// <param name="slice">An output on the tape.</param>
     /// <param name="whole">The wider tensor, an output on the tape.</param>
-    /// <param name="start">Its first channel.</param>
+    /// <param name="start">The slice's first channel in it.</param>
     internal void AddSlice(Tensor slice, Tensor whole, long start)
     {
         int number = IndexOf(slice);
@@ -71,7 +71,7 @@ public sealed class Tape
     }
 
     /// <summary>
-    /// States that a tensor has reserved channels after its own (<see cref="ReservedChannels"/>), so that its tangent has it too.
+    /// Records that a tensor has reserved channels after its own (<see cref="ReservedChannels"/>), so that its tangent has them too.
     /// </summary>
     /// <param name="whole">An output on the tape.</param>
     /// <param name="reserved">The number of reserved channels.</param>

@@ -18,7 +18,7 @@ internal static class TensorLayout
             ? Pixels([n, h, w, c], type, device).permute(0, 3, 1, 2)
             : empty(shape, type, device);
 
-    /// <summary>A slice of the channels of a wider tensor with more of the channels that come after it there.</summary>
+    /// <summary>A channel slice of a wider tensor, extended by channels that follow it there.</summary>
     public static Tensor ExtendChannels(Tensor slice, long channels)
     {
         long[] shape = slice.Sizes();
@@ -27,12 +27,12 @@ internal static class TensorLayout
     }
 
     /// <summary>
-    /// <c>[N, C, H, W]</c> in channels-last format; the tensor itself if it already is.
+    /// <c>[N, C, H, W]</c> in channels-last format; a view of the tensor if it already is.
     /// </summary>
     public static Tensor ChannelsLast(Tensor x) => x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2);
 
     /// <summary>
-    /// Compacts rows of a tensor along its first dimension in place: later rows move into gaps among the first ones, which are the result.
+    /// Compacts rows of a tensor along its first dimension in place: later rows move into gaps among the first ones, which are returned.
     /// </summary>
     /// <param name="x"><c>[N, …]</c>; overwritten.</param>
     /// <param name="gaps">int64: rows among the first <paramref name="size"/> that are not needed.</param>
@@ -66,14 +66,14 @@ internal static class TensorLayout
 }
 
 /// <summary>
-/// Channels of a wider tensor after those of one of its slices that are not written yet: later features go there.
+/// The channels of a wider tensor that follow a slice of it and are not written yet: later features go there.
 /// </summary>
 internal static class ReservedChannels
 {
     private static readonly ConditionalWeakTable<Tensor, StrongBox<long>> Reserved = [];
 
     /// <summary>Takes the channels after those of a tensor; only one caller can.</summary>
-    /// <returns>How many are left after these; null: there are not as many.</returns>
+    /// <returns>How many are left after these; null: there were too few.</returns>
     public static long? TryTake(Tensor features, long channels)
     {
         if (!Reserved.TryGetValue(features, out StrongBox<long>? reserved) || reserved.Value < channels)

@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Backbones.Msd;
 /// <summary>A stage of an MSDNet block: maps one tensor per scale to one tensor per scale, the finest first.</summary>
 internal abstract class MsdStage(string name) : NamedModule(name)
 {
-    /// <summary>The scales' features after this part; the last entry is the coarsest scale.</summary>
+    /// <summary>The scales' features after this stage; the last entry is the coarsest scale.</summary>
     public abstract Tensor[] Forward(Tensor[] scales, Pass pass);
 }
 
@@ -112,7 +112,7 @@ internal sealed class MsdLayer : MsdStage
     }
 }
 
-/// <summary>The input of a chain; and where it continues if its first convolution was fused with others.</summary>
+/// <summary>The input of a chain, and what it continues from if its first convolution was fused with others.</summary>
 internal sealed record ChainInput(Tensor X, Tensor? Shared)
 {
     /// <summary>The chain's output.</summary>

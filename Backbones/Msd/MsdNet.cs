@@ -5,7 +5,7 @@ using Imta.MetaWeight.Backbones.Layers;
 
 namespace Imta.MetaWeight.Backbones.Msd;
 
-/// <summary>Which scales a layer drops as the network gets deeper.</summary>
+/// <summary>Where the network drops its finest scales.</summary>
 public enum Prune
 {
     /// <summary>
@@ -20,7 +20,7 @@ public enum Prune
 #pragma warning disable CS1591 // The description of a setting is its documentation.
 
 /// <summary>
-/// The shape of an MSDNet (Huang et al., ICLR 2018) for CIFAR or ImageNet. The number of scales is the length of the two lists.
+/// The shape of an MSDNet (Huang et al., ICLR 2018) for CIFAR or ImageNet. The number of scales is the length of its two lists.
 /// </summary>
 public sealed record MsdNetOptions : IValidatableObject
 {
@@ -100,7 +100,7 @@ public sealed class MsdNet : ExitHeadNetwork
     /// <param name="images">The kind of images it is for.</param>
     /// <param name="classes">The number of classes C.</param>
     /// <param name="factory">Initialises its parameters.</param>
-    /// <param name="modifiers">IMTA's architecture modifications; null: none.</param>
+    /// <param name="modifiers">IMTA's and BoostNet's architecture modifications; null: none.</param>
     /// <exception cref="ArgumentException">The options describe a network that cannot be built.</exception>
     public MsdNet(MsdNetOptions options, ImageKind images, int classes, LayerFactory factory, ModifierOptions? modifiers = null)
         : base("MSDNet", modifiers ?? new ModifierOptions(), classes)
@@ -155,6 +155,15 @@ public sealed class MsdNet : ExitHeadNetwork
             throw new ArgumentException(
                 $"growthFactors lists {options.GrowthFactors.Count} scales and bottleneckFactors {options.BottleneckFactors.Count}: "
                 + $"an MSDNet for {images} images has {scales}, so each lists {scales} factors.", nameof(options));
+        }
+
+        // Half of a layer's new channels come from the next finer scale.
+        if (options.GrowthFactors.Skip(1).Any(factor => (long)options.Growth * factor % 2 != 0))
+        {
+            throw new ArgumentException(
+                $"growth {options.Growth} times a growth factor is odd, and half of a layer's channels come from the finer scale: "
+                + "use an even growth, or even growthFactors for all scales but the first.",
+                nameof(options));
         }
 
         // A layer that drops a scale must keep at least one, and a transition must keep at least one channel.

@@ -1,6 +1,6 @@
 namespace Imta.MetaWeight.Backbones.Msd;
 
-/// <summary>One layer of an MSDNet: its scales and channels, and the transition after it where there is one.</summary>
+/// <summary>One layer of an MSDNet: its scales and channels, and the transition after it, if there is one.</summary>
 /// <param name="Channels">Channels of a scale at the input, before the scale's growth factor.</param>
 /// <param name="ScalesIn">Scales at the input.</param>
 /// <param name="ScalesOut">Scales at the output.</param>
@@ -20,7 +20,7 @@ internal static class MsdPlan
             k == 0 ? options.Base
             : options.StepMode == StepMode.Even ? options.Step : (options.Step * k) + 1)];
 
-    /// <summary>The layers of each block, and the channels (before the growth factor) that its exit sees.</summary>
+    /// <summary>The layers of each block, and the channels (before the growth factor) that its exit reads.</summary>
     public static (IReadOnlyList<MsdLayerPlan> Layers, long ChannelsAtExit)[] Blocks(MsdNetOptions options)
     {
         int[] depths = Depths(options);

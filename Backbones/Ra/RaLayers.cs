@@ -33,7 +33,7 @@ internal sealed class RaFirstLayer : NamedModule
         }
     }
 
-    /// <summary>The first features of each sub-network, the one of the lowest resolution first.</summary>
+    /// <summary>The first features of each sub-network, the lowest resolution first.</summary>
     public Tensor[] Forward(Tensor images, Pass pass)
     {
         var features = new Tensor[_steps.Length];
@@ -48,7 +48,8 @@ internal sealed class RaFirstLayer : NamedModule
 }
 
 /// <summary>
-/// A block of RANet: layers, each of which may fuse lower-resolution features, then the last of these features, then a transition.
+/// A block of RANet: layers and, optionally, a transition. If it fuses lower-resolution features, each layer does, and the last of them are
+/// joined after the layers.
 /// </summary>
 internal sealed class RaBlock : NamedModule
 {
@@ -76,12 +77,12 @@ internal sealed class RaBlock : NamedModule
         ConvolutionChain Unit(long input, long output) => ConvolutionChain.Unit(factory, input, output, kernel: 1, stride: 1, padding: 0);
     }
 
-    /// <summary>Features that a block of the next sub-network fuses: those at the input and after each layer.</summary>
+    /// <summary>The number of features that a block of the next sub-network fuses: those at the input and after each layer.</summary>
     public int Kept => _layers.Length + 1;
 
     /// <summary>The features after the block, and those that a block of the next sub-network fuses.</summary>
     /// <param name="x"><c>[N, C, H, W]</c>.</param>
-    /// <param name="low">The features kept by the corresponding block of the previous sub-network; empty if it fuses nothing.</param>
+    /// <param name="low">The features kept by the corresponding block of the previous sub-network; empty if this one fuses nothing.</param>
     /// <param name="pass">The pass.</param>
     public (Tensor Output, Tensor[] Kept) Forward(Tensor x, Tensor[] low, Pass pass)
     {
@@ -103,7 +104,7 @@ internal sealed class RaBlock : NamedModule
 
 /// <summary>
 /// A layer of RANet: [its features, new ones from the sub-network of lower resolution, new ones from itself], all at the height and width
-/// of the last (Yang et al., 2020, Figure 4); without a lower resolution, [its features, new ones].
+/// of the last part (Yang et al., 2020, Figure 4); without a lower resolution, [its features, new ones].
 /// </summary>
 internal sealed class RaLayer : NamedModule
 {

@@ -10,7 +10,7 @@ namespace Imta.MetaWeight.Backbones.Ra;
 
 /// <summary>
 /// The shape of a RANet (Yang et al., CVPR 2020). It has one sub-network per list entry, lowest resolution
-/// first; the exits are those of <see cref="Blocks"/> blocks of the first and <see cref="BlockStep"/> of each later one.
+/// first. Exits follow the <see cref="Blocks"/> blocks of the first, and the last <see cref="BlockStep"/> blocks of each later one.
 /// </summary>
 public sealed record RaNetOptions : IValidatableObject
 {
@@ -80,13 +80,13 @@ public sealed record RaNetOptions : IValidatableObject
 
 /// <summary>
 /// RANet for CIFAR or ImageNet (Yang et al., "Resolution Adaptive Networks for Efficient Inference", CVPR 2020), with the published code's
-/// names: sub-networks from low to high resolution, each of which first fuses the features of the previous one and then has exits.
+/// names: sub-networks from low to high resolution, each of which first fuses the features of the previous one, if any, and then has exits.
 /// </summary>
 public sealed class RaNet : ExitHeadNetwork
 {
     private readonly RaFirstLayer _first;
     private readonly RaBlock[][] _flows;
-    private readonly (int Flow, int From, int To)[] _runs; // the blocks of a sub-network before each exit
+    private readonly (int Flow, int From, int To)[] _runs; // for each exit, the blocks of its sub-network since the exit before
 
     /// <summary>RaNet as a configuration names it: <c>ranet</c>.</summary>
     public static Backbone Backbone { get; } = Backbone.Create<RaNetOptions>(
@@ -98,8 +98,8 @@ public sealed class RaNet : ExitHeadNetwork
     /// <param name="options">Its architecture.</param>
     /// <param name="images">The kind of images it is for.</param>
     /// <param name="classes">The number of classes C.</param>
-    /// <param name="factory">Initialises its parameters; as published, all but the first layer are initialised by He's rule.</param>
-    /// <param name="modifiers">IMTA's architecture modifications; null: none.</param>
+    /// <param name="factory">Initialises its parameters; as published, all but the first layer always use He's rule.</param>
+    /// <param name="modifiers">IMTA's and BoostNet's architecture modifications; null: none.</param>
     /// <exception cref="ArgumentException">The options describe a network that cannot be built.</exception>
     public RaNet(RaNetOptions options, ImageKind images, int classes, LayerFactory factory, ModifierOptions? modifiers = null)
         : base("RANet", modifiers ?? new ModifierOptions(), classes)

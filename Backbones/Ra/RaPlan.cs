@@ -3,7 +3,7 @@ namespace Imta.MetaWeight.Backbones.Ra;
 /// <summary>A block of a sub-network of RANet.</summary>
 /// <param name="Flow">Its sub-network.</param>
 /// <param name="Channels">Channels at its input.</param>
-/// <param name="Layers">Its layers; each adds the sub-network's growth.</param>
+/// <param name="Layers">The number of its layers; each adds the sub-network's growth.</param>
 /// <param name="Low">
 /// The corresponding block of the previous sub-network, whose features it fuses; null: it fuses none.
 /// </param>
@@ -31,13 +31,13 @@ internal sealed record RaBlockPlan(
 /// <param name="Channels">Channels of its first features.</param>
 /// <param name="Growth">Channels that a layer adds.</param>
 /// <param name="Width">Bottleneck width, in multiples of the added channels.</param>
-/// <param name="Scale">Its resolution, 1 the lowest.</param>
+/// <param name="Scale">Its resolution level; 1 is the lowest.</param>
 internal sealed record RaFlowPlan(long Channels, long Growth, int Width, int Scale);
 
 /// <summary>The blocks of every sub-network, from the options.</summary>
 internal static class RaPlan
 {
-    /// <summary>The sub-networks, the one of the lowest resolution first.</summary>
+    /// <summary>The sub-networks, the lowest resolution first.</summary>
     public static RaFlowPlan[] Flows(RaNetOptions options) => [.. options.ScaleList.Select((scale, f) => new RaFlowPlan(
         (long)options.Channels * options.GrowthFactors[f], (long)options.Growth * options.GrowthFactors[f],
         options.BottleneckFactors[f], scale))];
@@ -77,7 +77,8 @@ internal static class RaPlan
     }
 
     /// <summary>
-    /// The blocks that halve the resolution: one for each step above the lowest, at the ends of the latest of the earlier sub-networks.
+    /// The numbers of the blocks that halve the resolution, one for each level above the lowest: the block counts of the nearest earlier
+    /// sub-networks.
     /// </summary>
     private static HashSet<int> Halvings(RaNetOptions options, RaFlowPlan flow, int number)
         => [.. Enumerable.Range(0, number).Reverse().Take(flow.Scale - 1)

@@ -39,7 +39,7 @@ internal sealed class AugmentationBench : IDisposable
             ["any"]);
     }
 
-    /// <summary>The seconds per image of an epoch; each call uses another epoch.</summary>
+    /// <summary>Seconds per image over an epoch; each call uses the next epoch.</summary>
     public BenchmarkCase Contender() => new("augmented image", () =>
     {
         int images = 0;

@@ -5,8 +5,8 @@ using Imta.MetaWeight.Experiments.Runs;
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
 /// <summary>
-/// The peak memory of a process while it ran steps of one kind: resident host memory, or memory allocated on a CUDA device, because
-/// libtorch returns none.
+/// The peak memory of a process while it ran steps of one kind: resident host memory, or memory taken from a CUDA device. libtorch
+/// returns none of the latter, so what it holds at the end is the peak.
 /// </summary>
 /// <param name="PeakMib">Total, in MiB.</param>
 /// <param name="BaselineMib">Of that, memory before the network was created: the runtime, libtorch and a batch.</param>
@@ -35,7 +35,7 @@ internal sealed record PeakMemory(double PeakMib, double BaselineMib)
         return new PeakMemory(Peak(), baseline);
     }
 
-    /// <summary>Free bytes of the first CUDA device, regardless of other programs.</summary>
+    /// <summary>Free bytes of the first CUDA device; the memory of other programs is not free.</summary>
     /// <exception cref="UsageException">It does not report it.</exception>
     public static long FreeOnDevice()
         => CudaDevices.FreeMemory(0)

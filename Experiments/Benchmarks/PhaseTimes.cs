@@ -23,7 +23,7 @@ internal sealed class PhaseTimes
     public PhaseTimes(TimeProvider clock, Action wait) => (_clock, _wait) = (clock, wait);
 
     /// <summary>
-    /// The share of each phase in the total time, in the order in which they first ended; <see cref="Other"/> comes last.
+    /// The share of each phase in the total time, in the order in which they first started; <see cref="Other"/> comes last.
     /// </summary>
     public IReadOnlyDictionary<string, double> Shares
     {

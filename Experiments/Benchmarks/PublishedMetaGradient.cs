@@ -6,10 +6,10 @@ using Imta.MetaWeight.Meta.Optimisers;
 namespace Imta.MetaWeight.Experiments.Benchmarks;
 
 /// <summary>
-/// The step as L2W-DEN's published code orders its work, by libtorch's ordinary operators and autograd alone: the network is copied, the
-/// training half goes forward through the copy, a virtual step is taken with a graph of its own, one backward pass leads from the meta loss
-/// to the weights and to every parameter of the copy, and the training half goes forward again, through the network itself. It is what
-/// other methods' times are compared with, and does nothing that ordinary PyTorch code would not do.
+/// The step in the order of L2W-DEN's published code, with libtorch's ordinary operators and autograd only: the network is copied, the
+/// training half goes forward through the copy, a virtual step is taken with a graph of its own, one backward pass runs from the meta loss
+/// to the weights and to every parameter of the copy, and the training half goes forward again, through the network itself. The times of
+/// other methods are compared with this one; it does nothing that ordinary PyTorch code would not do.
 /// </summary>
 /// <param name="network">The backbone.</param>
 /// <param name="copy">A second network of the same shape, whose parameters and statistics are overwritten.</param>
@@ -42,7 +42,7 @@ internal sealed class PublishedMetaGradient(
         using DisposeScope scope = NewDisposeScope();
         var pass = (CopyForward)forward;
         Tensor w = weights.detach().requires_grad_();
-        if (!_isChecked) // in the warm-up: it goes through the pass once more
+        if (!_isChecked) // in the warm-up: the check runs an extra backward pass
         {
             pass.RequireEveryParameter(w, network.ParameterNames);
             _isChecked = true;
@@ -54,7 +54,7 @@ internal sealed class PublishedMetaGradient(
         return new MetaGradient(w.grad!.MoveToOuterDisposeScope(), value.detach().MoveToOuterDisposeScope());
     }
 
-    /// <summary>The pass through the copy; the real update's own pass through the network is made when its gradient is asked for.</summary>
+    /// <summary>The pass through the copy; the real update's own pass through the network is made when its gradient is requested.</summary>
     private sealed class CopyForward : IForward
     {
         private readonly Lazy<IForward> _real;
@@ -82,7 +82,7 @@ internal sealed class PublishedMetaGradient(
 
         public IReadOnlyList<Tensor?> Gradient(Tensor cotangent) => _real.Value.Gradient(cotangent);
 
-        /// <summary>TorchSharp's <c>autograd.grad</c> aborts the process where a parameter is not used.</summary>
+        /// <summary>TorchSharp's <c>autograd.grad</c> aborts the process if a parameter is not used.</summary>
         /// <exception cref="UsageException">One is not.</exception>
         public void RequireEveryParameter(Tensor w, IReadOnlyList<string> names)
         {
@@ -96,8 +96,8 @@ internal sealed class PublishedMetaGradient(
         }
 
         /// <summary>
-        /// ∇_θ mean_i Σ_k w_ik l_ik with a graph. By TorchSharp's own function: every parameter is reached, so that it cannot fail, and
-        /// <see cref="Autograd"/> would go through the pass once more to make sure.
+        /// ∇_θ mean_i Σ_k w_ik l_ik with a graph. Computed by TorchSharp's own function: every parameter is used, so it cannot fail, and
+        /// <see cref="Autograd"/> would run an extra backward pass to make sure.
         /// </summary>
         public Tensor[] GradientWithGraph(Tensor w) => [.. autograd.grad([Loss(w)], Leaves, retain_graph: true, create_graph: true)];
 

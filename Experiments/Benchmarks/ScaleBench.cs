@@ -6,12 +6,12 @@ namespace Imta.MetaWeight.Experiments.Benchmarks;
 
 /// <summary>
 /// Steps on a whole batch: in one process with as many threads as there are processes, and in all processes with one thread each. All
-/// processes go through the same measurements; rank 0 takes the time.
+/// processes go through the same measurements; the times of rank 0 count.
 /// </summary>
 internal sealed class ScaleBench : IDisposable
 {
     private readonly ProcessGroup _processGroup;
-    private readonly StepBench? _one; // in rank 0
+    private readonly StepBench? _one; // rank 0 only
     private readonly StepBench _all;
 
     public ScaleBench(Settings settings, ProcessGroup processGroup)

@@ -100,7 +100,7 @@ internal sealed class StepBench : IDisposable
         return model;
     }
 
-    /// <summary>The first phase that trains by the run's own settings: in the mixed regime the second.</summary>
+    /// <summary>The first phase that trains with the run's own settings: in the mixed regime, the second.</summary>
     private static TrainingPhase FirstPhase(Settings settings)
         => TrainingPhase.ForRun(settings)[settings.Phase2.Regime == PhaseTwoRegime.Mixed ? ^1 : 0];
 

@@ -7,8 +7,8 @@ namespace Imta.MetaWeight.Experiments.Benchmarks;
 /// <summary>A kind of training step.</summary>
 /// <param name="Name">Its name in tables.</param>
 /// <param name="Meta">How it learns weights, if it does.</param>
-/// <param name="IsPublished">Whether it goes the published code's way (<see cref="PublishedMetaGradient"/>).</param>
-/// <param name="Combination">How it combines the gradients of the exits; null: as the configuration says.</param>
+/// <param name="IsPublished">Whether it follows the published code (<see cref="PublishedMetaGradient"/>).</param>
+/// <param name="Combination">How it combines the gradients of the exits; null: as configured.</param>
 internal sealed record StepKind(string Name, MetaSettings Meta, bool IsPublished = false, string? Combination = null)
 {
     /// <summary>Half batches per step: a step without weights is timed on half a batch.</summary>
@@ -22,11 +22,11 @@ internal sealed record StepKind(string Name, MetaSettings Meta, bool IsPublished
         => new(
             SettingsSchema.YamlName(method.ToString()),
             meta with { Enabled = true, Weights = meta.Weights.Choose(WeightingMethod.Predicted.Name), Interval = 1, Gradient = method },
-            Combination: CombinationMethod.Sum.Name); // the only one that weights are learned with
+            Combination: CombinationMethod.Sum.Name); // the only one that allows learned weights
 
     /// <summary>
-    /// Without sample weights, by each combination of the gradients of the exits; PCGrad also with plain autograd, which goes back from
-    /// each exit's loss by itself.
+    /// Without sample weights, by each combination of the gradients of the exits; PCGrad also with plain autograd, which runs a separate
+    /// backward pass from each exit's loss.
     /// </summary>
     public static StepKind[] Combinations(MetaSettings meta)
     {
@@ -42,8 +42,8 @@ internal sealed record StepKind(string Name, MetaSettings Meta, bool IsPublished
     }
 
     /// <summary>
-    /// All kinds compared: without weights, also with plain autograd, and with weights by each method; forward mode in both memory modes;
-    /// and the published sequence.
+    /// All kinds compared: without weights (also with plain autograd), with weights by each method (forward mode in both memory modes), and
+    /// the published sequence.
     /// </summary>
     public static StepKind[] All(MetaSettings meta, IReadOnlyList<MetaGradientMethod> methods, bool published)
     {

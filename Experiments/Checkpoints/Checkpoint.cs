@@ -10,8 +10,8 @@ namespace Imta.MetaWeight.Experiments.Checkpoints;
 
 /// <summary>
 /// All that a run needs to resume, as a PyTorch file: the state of its model by name (backbone <c>state_dict</c> and <c>optimizer</c>, WPN
-/// <c>meta_state_dict</c> and <c>meta_optimizer</c>), the epochs that are done and what there is of the one that is not, the random state
-/// and the configuration. Every random number follows from the seed, its purpose and the epoch and batch it is for, so the random state is
+/// <c>meta_state_dict</c> and <c>meta_optimizer</c>), the number of completed epochs, the progress of the next one, the random state and
+/// the configuration. Every random number follows from the seed, its purpose and the epoch and batch it is for, so the random state is
 /// the seed.
 /// </summary>
 internal static class Checkpoint
@@ -24,7 +24,7 @@ internal static class Checkpoint
     /// <param name="phase">Its current phase.</param>
     /// <param name="state">The state of what the phase trains.</param>
     /// <param name="epochs">Completed epochs of the run.</param>
-    /// <param name="progress">What there is of the epoch after these; null: it has not begun.</param>
+    /// <param name="progress">The progress of the next epoch; null: it has not begun.</param>
     /// <param name="previous">The backup path for the replaced file; null: it is not kept.</param>
     public static void Write(
         string path, Settings settings, TrainingPhase phase, StateTree state, int epochs,
@@ -105,7 +105,7 @@ internal static class Checkpoint
             warn($"{Unreadable(folder.LatestCheckpoint, cause)}; resuming from {folder.PreviousCheckpoint}, the previous checkpoint");
             if (File.Exists(folder.LatestCheckpoint))
             {
-                // In its place, the next one would push out the good one.
+                // Left there, it would replace the good one as the previous checkpoint at the next save.
                 File.Move(folder.LatestCheckpoint, folder.DamagedCheckpoint, overwrite: true);
             }
 
@@ -142,7 +142,7 @@ internal static class Checkpoint
     /// <param name="Settings">The run's configuration.</param>
     /// <param name="Epochs">Completed epochs.</param>
     /// <param name="Phase">The phase of the last of them: 1 or 2.</param>
-    /// <param name="Progress">The epoch after those that are done; null: it has not begun.</param>
+    /// <param name="Progress">The progress of the next epoch; null: it has not begun.</param>
     /// <param name="State">The state of what was trained.</param>
     /// <param name="IsCurrentFormat">
     /// Whether a run can be resumed from it: tables and configurations of earlier formats lack what this version writes.
@@ -153,7 +153,7 @@ internal static class Checkpoint
         /// <summary>A note that the network was saved mid-epoch; null at the end of an epoch.</summary>
         public string? MidEpochNote => Progress is null ? null : FormattableString.Invariant($"was saved within epoch {Epochs + 1}");
 
-        /// <summary>Copies the state into what was built from the same configuration.</summary>
+        /// <summary>Copies the state into a model built from the same configuration.</summary>
         /// <exception cref="UsageException">An entry is missing or does not fit.</exception>
         public void Restore(IStateful model, string path) => Guarded(path, () => model.LoadState(State));
 
@@ -162,7 +162,7 @@ internal static class Checkpoint
         public void Restore(MultiExitNetwork network, string path)
             => Guarded(path, () => network.LoadState(State.Group(ForeignFile.Backbone).Tensors));
 
-        /// <summary>Disposes all tensors except those of <see cref="Progress"/>, once copied into a model.</summary>
+        /// <summary>Disposes all tensors except those of <see cref="Progress"/>; to be called once they are copied into a model.</summary>
         public void ReleaseState()
         {
             foreach ((_, Tensor tensor) in State.AllTensors)

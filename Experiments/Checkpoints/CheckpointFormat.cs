@@ -13,7 +13,7 @@ internal enum CheckpointFormat
     Safetensors,
 }
 
-/// <summary>How files in these formats are named: by their extensions.</summary>
+/// <summary>The file extensions of these formats.</summary>
 internal static class CheckpointFileNames
 {
     public const string Native = ".pt";

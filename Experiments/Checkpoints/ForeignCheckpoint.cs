@@ -6,12 +6,12 @@ namespace Imta.MetaWeight.Experiments.Checkpoints;
 
 /// <summary>
 /// A network saved by another program: a published checkpoint, a state dict or a safetensors file. It does not say which architecture it
-/// is: that requires a configuration.
+/// has: that takes a configuration.
 /// </summary>
 /// <param name="File">The file.</param>
 /// <param name="Kind">The kind of file, for messages.</param>
 /// <param name="Tensors">The backbone's state by name; that of the WPN with <see cref="WeightingPrefix"/>.</param>
-/// <param name="Unread">Values among them, by name, that cannot be read as tensors.</param>
+/// <param name="Unread">Values of the networks, by name, that cannot be read as tensors.</param>
 /// <param name="Epochs">Completed epochs according to the file; 0: unknown.</param>
 /// <param name="Metadata">Other scalar values of a published checkpoint: <c>arch</c>, <c>best_prec1</c>, …</param>
 /// <param name="Optimiser">The backbone's optimiser state in the layout of <c>torch.optim.SGD</c>; null: unknown.</param>
@@ -35,9 +35,9 @@ internal sealed record ForeignCheckpoint(
     /// <summary>The number of WPN tensors.</summary>
     public int WeightingTensors => Tensors.Count - BackboneTensors.Count;
 
-    /// <summary>What a run's model holds.</summary>
+    /// <summary>The networks and optimisers of a run's model.</summary>
     /// <param name="source">Its origin, for messages.</param>
-    /// <param name="state">The model's state; the tensors are its own.</param>
+    /// <param name="state">The model's state; its tensors are not copied.</param>
     /// <param name="trained">The names of the parameters that the phase trains, in their order.</param>
     /// <param name="phase">The phase that trained it.</param>
     /// <param name="epochs">Completed epochs of this phase; 0: unknown.</param>
@@ -70,7 +70,7 @@ internal sealed record ForeignCheckpoint(
         return state.Group(ForeignFile.Backbone).Tensors.Select(entry => (entry.Key, entry.Value)).Concat(weighting).ToDictionary();
     }
 
-    /// <summary>What of a model's state the published layout has no place for, such as that of a program's own weighting.</summary>
+    /// <summary>The parts of a model's state for which the published layout has no place, such as an extension's weighting.</summary>
     public static string[] Unpublished(StateTree state) =>
     [
         .. state.Groups.Keys.Concat(state.Tensors.Keys).Concat(state.Numbers.Keys)
@@ -81,8 +81,8 @@ internal sealed record ForeignCheckpoint(
     public static bool IsWeighting(string name) => name.StartsWith(WeightingPrefix, StringComparison.Ordinal);
 
     /// <summary>
-    /// The phase of the configured run that trained it: a frozen network is wrapped in that of phase II; in the mixed regime nothing tells
-    /// the phases apart, and it is the last.
+    /// The phase of the configured run that trained it: phase II wraps a frozen network in its own; in the mixed regime nothing
+    /// distinguishes the phases, and the last is assumed.
     /// </summary>
     public TrainingPhase PhaseOf(Settings settings)
     {
@@ -103,7 +103,7 @@ internal sealed record ForeignCheckpoint(
         return Copy(For(state.Keys).BackboneTensors, state);
     }
 
-    /// <summary>The file for a network with these names: with Lightning's prefix again where that is in the network's own names.</summary>
+    /// <summary>The file for a network with these names: Lightning's prefix is restored if the network's own names have it.</summary>
     public ForeignCheckpoint For(IReadOnlyCollection<string> network)
     {
         return network.Count(Tensors.ContainsKey) < network.Intersect(Tensors.Keys.Select(Prefixed)).Count()
@@ -117,7 +117,7 @@ internal sealed record ForeignCheckpoint(
         static string Prefixed(string name) => IsWeighting(name) ? name : ForeignFile.LightningPrefix + name;
     }
 
-    /// <summary>Copies all tensors that fit into those of a model; the optimisers' state is another matter.</summary>
+    /// <summary>Copies the tensors into those of a model; the optimisers' state is not copied.</summary>
     /// <exception cref="UsageException">One is missing or has a different shape.</exception>
     public void Restore(StateTree model) => Copy(Tensors, TensorsOf(model));
 
@@ -140,7 +140,7 @@ internal sealed record ForeignCheckpoint(
         }
     }
 
-    /// <summary>Writes it for other programs, without what <see cref="Omissions"/> says.</summary>
+    /// <summary>Writes it for other programs, without what <see cref="Omissions"/> lists.</summary>
     /// <param name="path">The file.</param>
     /// <param name="format">Not <see cref="CheckpointFormat.Native"/>, which needs a run's configuration.</param>
     /// <exception cref="ArgumentOutOfRangeException">It is.</exception>

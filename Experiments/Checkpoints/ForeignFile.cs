@@ -10,12 +10,12 @@ internal static class ForeignFile
     public const string Epoch = "epoch", Backbone = "state_dict", Optimiser = "optimizer",
         Weighting = LearnedWeighting.NetworkKey, WeightingOptimiser = LearnedWeighting.OptimiserKey;
 
-    /// <summary>What Lightning puts before all names.</summary>
+    /// <summary>The prefix that Lightning adds to all names.</summary>
     public const string LightningPrefix = "model.";
 
     private const long MaxEpochs = 1_000_000; // the configuration's limit; larger values count as unknown
 
-    // Where training scripts keep the network; the average of its weights only where they keep nothing else.
+    // Where training scripts keep the network; averaged weights are only used if there is nothing else.
     private static readonly string[] NetworkKeys = [Backbone, "model_state_dict", "model", "net", "state_dict_ema"];
 
     // DataParallel and torch.compile put these before the names of whatever they wrap.
@@ -95,7 +95,7 @@ internal static class ForeignFile
             content.Entries.GetValueOrDefault(WeightingOptimiser) as TorchDictionary);
     }
 
-    /// <summary>Tensors by name must lie in the file's dictionary itself; otherwise says where they are.</summary>
+    /// <summary>Requires the tensors by name in the file's top-level dictionary; otherwise says where they are.</summary>
     private static void RequireBare(TorchDictionary content)
     {
         (string Path, int Tensors) most = Dictionaries(content, "").Append((Path: "", Tensors: 0)).MaxBy(dictionary => dictionary.Tensors);
@@ -115,7 +115,7 @@ internal static class ForeignFile
         }
     }
 
-    /// <summary>All dictionaries by name in another, as Python indexes them.</summary>
+    /// <summary>All dictionaries nested in another under string keys, with their paths in Python's notation.</summary>
     private static IEnumerable<(string Path, int Tensors)> Dictionaries(TorchDictionary within, string path) => within.Entries
         .Where(entry => entry.Key.Text is not (null or Weighting) && entry.Value is TorchDictionary)
         .Select(entry => (Path: $"{path}[{FormatGuard.Quote(entry.Key.Text!)}]", Dictionary: (TorchDictionary)entry.Value))
@@ -124,7 +124,7 @@ internal static class ForeignFile
     private static int CountTensors(TorchValue? value)
         => (value as TorchDictionary)?.Entries.Count(entry => entry.Key.Text is not null && entry.Value is TorchTensor) ?? 0;
 
-    /// <summary>The values under names by the network's own names: without what wrappers put before them.</summary>
+    /// <summary>The values by the network's own names: without the prefixes added by wrappers.</summary>
     private static Dictionary<string, TorchValue> Named(TorchDictionary state)
     {
         (string Name, TorchValue Value)[] entries =

@@ -19,10 +19,10 @@ internal static class PublishedOptimisers
     private const string Square = "exp_avg_sq";
     private const string Step = "step";
 
-    /// <summary>The backbone's. In its phase II IMTA has a group for the linear layers and one for the transfers.</summary>
+    /// <summary>The backbone's. IMTA's phase II has one group for the linear layers and one for the transfers.</summary>
     /// <param name="sgd">The state of <see cref="Meta.Optimisers.Sgd"/>.</param>
     /// <param name="names">Names of the parameters that it updates, in their order.</param>
-    /// <param name="phase">Whose parameters they are.</param>
+    /// <param name="phase">The phase that trains them.</param>
     public static TorchDictionary Sgd(StateTree sgd, IReadOnlyList<string> names, TrainingPhase phase)
     {
         OrderedDictionary<string, Tensor> buffers = sgd.Group(Momentum).Tensors;
@@ -73,7 +73,7 @@ internal static class PublishedOptimisers
         return new TorchDictionary { [State] = state, [Groups] = new TorchList([group]) };
     }
 
-    /// <summary>Replaces a model's state of both optimisers by what a file contains of them, as far as it matches.</summary>
+    /// <summary>Replaces a model's state of both optimisers with the file's, as far as it matches.</summary>
     /// <param name="model">The model's state.</param>
     /// <param name="names">Names of the parameters that the backbone's optimiser updates, in their order.</param>
     /// <param name="file">The file.</param>
@@ -90,7 +90,7 @@ internal static class PublishedOptimisers
         return (momentum.Tensors.Count, moments);
     }
 
-    /// <summary>The state of the WPN's optimiser; null where the file does not know all of it.</summary>
+    /// <summary>The state of the WPN's optimiser; null if the file lacks any of it.</summary>
     private static StateTree? Adam(StateTree model, TorchDictionary? file)
     {
         (string, Tensor)[] parameters = [.. model.Group(Mean).Tensors.Select(entry => (entry.Key, entry.Value))];
@@ -102,7 +102,7 @@ internal static class PublishedOptimisers
     }
 
     /// <summary>
-    /// A tensor of each parameter's state, where there is one; none at all where one has another shape: then it is another network's.
+    /// One tensor of each parameter's state, where there is one; none at all if any has a different shape: it is then another network's.
     /// </summary>
     private static StateTree Take(TorchDictionary? optimiser, string key, (string Name, Tensor Like)[] parameters)
     {

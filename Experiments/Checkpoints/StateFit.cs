@@ -51,7 +51,7 @@ internal sealed record StateFit(
         WrongShape.Count == 0 ? "" : $"{WrongShape.Count} have a different shape ({Example(WrongShape)})",
     }.Where(text => text.Length > 0));
 
-    /// <summary>What the file has before all of these missing names, such as <c>backbone.</c>; null: it does not have them so.</summary>
+    /// <summary>The prefix under which the file has all of these missing names, such as <c>backbone.</c>; null: there is none.</summary>
     public string? PrefixOf(IReadOnlyList<string> missing) => missing.Count == 0
         ? null
         : Unexpected.Where(name => name.EndsWith($".{missing[0]}", StringComparison.Ordinal))

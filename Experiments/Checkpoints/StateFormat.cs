@@ -3,7 +3,7 @@ using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints;
 
-/// <summary>States as dictionaries of a PyTorch file, of which they keep names and order.</summary>
+/// <summary>States as dictionaries of a PyTorch file; names and order are kept.</summary>
 internal static class StateFormat
 {
     /// <summary>The state as a dictionary; whole numbers are integers there.</summary>
@@ -24,7 +24,7 @@ internal static class StateFormat
     }
 
     /// <summary>
-    /// The state that a dictionary holds. Other values than tensors, numbers and dictionaries are no state and are skipped.
+    /// The state that a dictionary holds. Values other than tensors, numbers and dictionaries are not state and are skipped.
     /// </summary>
     public static StateTree Read(TorchDictionary dictionary)
     {

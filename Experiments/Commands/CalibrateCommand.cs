@@ -101,7 +101,7 @@ internal static class CalibrateCommand
         return 0;
     }
 
-    /// <summary>Repeats the calibration on samples of the test images, each as large as the held-out set, and says how it fares.</summary>
+    /// <summary>Repeats the calibration on samples of the test images, each as large as the held-out set; describes the outcome.</summary>
     private static string Simulate(
         RiskTarget target, int repetitions, TrainedNetwork network, RunData data, IExitCriterion criterion, CancellationToken stop)
     {

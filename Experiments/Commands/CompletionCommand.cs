@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Experiments.Commands;
 /// <summary><c>imta completion bash|powershell</c>: the script with which a shell completes commands, options and settings.</summary>
 internal static class CompletionCommand
 {
-    // Both hand the line to the program's directive [suggest:POSITION], under the name that it knows itself by.
+    // Both pass the line to the program's directive [suggest:POSITION], with the program's name replaced by imta.
     private const string Bash = """
         _imta() {
           local IFS=$'\n' program=${COMP_WORDS[0]} word=${COMP_LINE:0:COMP_POINT} found

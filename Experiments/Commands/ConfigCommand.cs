@@ -83,7 +83,7 @@ internal static class ConfigCommand
 
     private static string Range(SettingsKey key) => key.IsNullable ? $"{key.Range}, or null" : key.Range;
 
-    /// <summary>Characters that need no quoting in a shell.</summary>
+    /// <summary>The key's default as an argument of <c>--set</c>, quoted for the shell if it has spaces.</summary>
     private static string Argument(SettingsKey key)
         => key.Default.Contains(' ', StringComparison.Ordinal) ? $"'{key.Key}={key.Default}'" : $"{key.Key}={key.Default}";
 }

@@ -57,7 +57,7 @@ internal static class ConfigurationArguments
     }
 
     /// <summary>
-    /// What <see cref="Set"/> changes of a trained network's own configuration: the files that an evaluation writes. Empty if it gives
+    /// What <see cref="Set"/> changes in a trained network's own configuration: which files an evaluation writes. Empty if it gives
     /// other settings too, or <see cref="ConfigOption"/> is given.
     /// </summary>
     /// <exception cref="UsageException">A setting has no key.</exception>

@@ -84,7 +84,7 @@ internal static class DataCommand
         using var stop = new StopSignal();
         try
         {
-            return ImageNetCheck.Run(folder, name == ImageNet ? ["val", "test"] : PictureFolders.TestNames, stop.Token);
+            return ImageNetCheck.Run(folder, name == ImageNet ? ["val"] : PictureFolders.TestNames, stop.Token);
         }
         catch (OperationCanceledException)
         {

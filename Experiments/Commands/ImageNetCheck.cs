@@ -14,8 +14,8 @@ internal static class ImageNetCheck
 
     /// <summary>Prints the result; returns 1 if a file cannot be read.</summary>
     /// <param name="root">The folder.</param>
-    /// <param name="testNames">Names of the test images' folder; the first that is there is read.</param>
-    /// <param name="stop">Ends it.</param>
+    /// <param name="testNames">Possible names of the test images' folder; the first that exists is read.</param>
+    /// <param name="stop">Cancels the check.</param>
     /// <exception cref="UsageException">The folder does not have the layout, or this build cannot decode images.</exception>
     public static int Run(string root, string[] testNames, CancellationToken stop)
     {

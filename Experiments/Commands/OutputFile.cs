@@ -3,19 +3,19 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary>A file or folder that a command writes; what is there is replaced with <c>--force</c> only.</summary>
+/// <summary>A file or folder that a command writes; an existing one is replaced only with <c>--force</c>.</summary>
 internal static class OutputFile
 {
     private const string Location = "location with --out";
 
-    /// <summary>The option of every command that writes a file that the user names.</summary>
+    /// <summary>The option of every command that writes a file named by the user.</summary>
     public static readonly Option<bool> Force = new("--force") { Description = "Overwrite existing files" };
 
     /// <summary>Fails early if a file must not or cannot be written, before the work whose result goes there.</summary>
     /// <param name="file">The file.</param>
     /// <param name="arguments">The command line, with <see cref="Force"/>.</param>
     /// <param name="alternative">The argument or option to change, for the message.</param>
-    /// <exception cref="UsageException">It exists, cannot be written, is an input of the command, or is a run's.</exception>
+    /// <exception cref="UsageException">It exists, cannot be written, is an input of the command, or only training writes it.</exception>
     public static void Check(string file, ParseResult arguments, string alternative = Location)
     {
         string full = Path.GetFullPath(file), folder = Path.GetDirectoryName(full)!;

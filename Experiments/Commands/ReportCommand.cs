@@ -72,7 +72,7 @@ internal static class ReportCommand
     private static void Write(string page, Report report)
         => OutputFile.WrapErrors(page, () => AtomicFile.WriteText(page, ReportPage.Html(report)));
 
-    /// <summary>Keeps the page fresh until no run is in progress or the user stops it.</summary>
+    /// <summary>Keeps the page up to date until no run is in progress or the user stops it.</summary>
     private static int Follow(string page, ParseResult arguments)
     {
         if (arguments.GetValue(Svg) is not null)

@@ -43,7 +43,7 @@ internal static class RiskArguments
             : throw new UsageException("--simulate needs --risk, the maximum risk, such as --risk 0.05");
     }
 
-    /// <summary>The guarantee asked for; null: none.</summary>
+    /// <summary>The requested guarantee; null: none.</summary>
     /// <exception cref="UsageException">The options contradict each other or are out of range.</exception>
     public static RiskTarget? Parse(ParseResult arguments)
     {

@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Experiments.Commands;
 internal static class TrainArguments
 {
     private const int DefaultTimeoutSeconds = 300; // seconds
-    private const int MaxEpochs = 1_000_000; // train.epochs' own
+    private const int MaxEpochs = 1_000_000; // the limit of train.epochs
 
     public static readonly Option<string?> Data = new("--data") { HelpName = "DIR", Description = "Folder of the data set's files" };
     public static readonly Option<string?> Out = new("--out")
@@ -89,7 +89,7 @@ internal static class TrainArguments
         }
     }
 
-    /// <summary>The run that is extended and by how many epochs; null: none is.</summary>
+    /// <summary>The run to extend, and by how many epochs; null: none.</summary>
     /// <exception cref="UsageException">One is given without the other, or the number is out of range.</exception>
     public static (string Run, int Epochs)? ReadExtension(ParseResult arguments)
     {

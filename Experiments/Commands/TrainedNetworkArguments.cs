@@ -42,8 +42,8 @@ internal static class TrainedNetworkArguments
 
     /// <summary>The network given on the command line.</summary>
     /// <param name="arguments">The arguments.</param>
-    /// <param name="data">What the command's <c>--data</c> says; null: not given.</param>
-    /// <param name="exports">Whether <c>--set</c> may say what is exported without <c>--config</c>.</param>
+    /// <param name="data">The value of the command's <c>--data</c>; null: not given.</param>
+    /// <param name="exports">Whether <c>--set</c> may select the exported files even without <c>--config</c>.</param>
     /// <exception cref="UsageException">It cannot be loaded.</exception>
     public static TrainedNetwork Load(ParseResult arguments, string? data, bool exports = false)
     {

@@ -46,7 +46,7 @@ internal static class TransferProgress
     /// <summary>Such as <c>34 of 170 MB, 3.1 MB/s, 0:00:44 left</c>.</summary>
     /// <param name="here">Bytes on disk so far.</param>
     /// <param name="total">Total bytes, if known.</param>
-    /// <param name="came">Bytes received within <paramref name="elapsed"/>; the rest was there before.</param>
+    /// <param name="came">Bytes received within <paramref name="elapsed"/>; the others were on disk before.</param>
     /// <param name="elapsed">The time since the first report.</param>
     internal static string Describe(long here, long? total, long came, TimeSpan elapsed)
     {

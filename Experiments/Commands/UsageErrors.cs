@@ -5,12 +5,12 @@ using Imta.MetaWeight.Experiments.Configuration;
 namespace Imta.MetaWeight.Experiments.Commands;
 
 /// <summary>
-/// What is wrong with a command line. The parser takes an unknown option for an argument, and an option for another one's value: they are
-/// found here, for every command.
+/// Problems with a command line. The parser takes an unknown option for an argument, and an option for another one's value: both are
+/// detected here, for every command.
 /// </summary>
 internal static class UsageErrors
 {
-    /// <summary>The first problem, and where help is; null: there is none.</summary>
+    /// <summary>The first problem, and where to find help; null: there is none.</summary>
     public static string? Find(ParseResult arguments)
     {
         if (Problem(arguments) is not { } problem)
@@ -55,7 +55,7 @@ internal static class UsageErrors
         string[] verbs = [.. command.Command.Subcommands.Select(known => known.Name)];
         return verbs.Length > 0 && arguments.UnmatchedTokens is [var verb, ..]
             ? $"Unknown command {Terminal.Sanitize(verb)}{NearestKey.Suggestion(verb, verbs)}"
-            : arguments.Errors.Count > 0 ? arguments.Errors[^1].Message : null; // the last is a validator's, where there is one
+            : arguments.Errors.Count > 0 ? arguments.Errors[^1].Message : null; // the last is a validator's, if there is one
     }
 
     private static string NameOf(SymbolResult result)

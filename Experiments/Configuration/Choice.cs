@@ -16,13 +16,13 @@ internal interface IChoice
     IChoice? TryChoose(string name);
 }
 
-/// <summary>An entry of a registry, chosen by name, with its options. Those of the other entries are kept beside it.</summary>
+/// <summary>An entry of a registry, chosen by name, with its options. Those of the other entries are kept too.</summary>
 /// <typeparam name="T">What is registered.</typeparam>
 internal sealed class Choice<T> : IChoice, IEquatable<Choice<T>>
     where T : class
 {
     private readonly Registry<T> _registry;
-    private readonly Dictionary<string, object> _options; // of each name
+    private readonly Dictionary<string, object> _options; // by name
 
     /// <summary>The registry's first entry, with its default options.</summary>
     public Choice(Registry<T> registry)
@@ -52,7 +52,7 @@ internal sealed class Choice<T> : IChoice, IEquatable<Choice<T>>
     /// <exception cref="UsageException">There is no such name.</exception>
     public Choice<T> Choose(string name) => new(_registry, _options, _registry.Checked(name));
 
-    /// <summary>The same choice with other options of a name.</summary>
+    /// <summary>The same choice with other options for a name.</summary>
     /// <exception cref="UsageException">There is no such name.</exception>
     public Choice<T> With(string name, object options) => new(_registry, new(_options) { [_registry.Checked(name)] = options }, Name);
 

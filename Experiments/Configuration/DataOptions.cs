@@ -9,10 +9,10 @@ internal enum DatasetKind
     /// <summary>Images generated on the fly, in CIFAR's format, with known difficulty.</summary>
     Generated,
 
-    /// <summary>CIFAR-10: 50,000 and 10,000 images, 10 classes.</summary>
+    /// <summary>CIFAR-10: 50,000 training and 10,000 test images, 10 classes.</summary>
     Cifar10,
 
-    /// <summary>CIFAR-100: 50,000 and 10,000 images, 100 classes.</summary>
+    /// <summary>CIFAR-100: 50,000 training and 10,000 test images, 100 classes.</summary>
     Cifar100,
 
     /// <summary>
@@ -22,7 +22,7 @@ internal enum DatasetKind
     Imagenet,
 
     /// <summary>
-    /// Pictures of one's own: folders train, and test or val, with a folder of pictures for each class; resized to a small side, kept in
+    /// The user's own pictures: folders train, and test or val, with a folder of pictures for each class; resized to a small side, kept in
     /// memory and augmented like CIFAR's.
     /// </summary>
     Pictures,

@@ -4,7 +4,7 @@ using Imta.MetaWeight.Backbones.Msd;
 namespace Imta.MetaWeight.Experiments.Configuration;
 
 /// <summary>
-/// Defaults derived from other settings: those of a preset, phase II's, which default to phase I's, and MSDNet's factors of scales, which
+/// Defaults derived from other settings: those of a preset, phase II's, which default to phase I's, and MSDNet's factors per scale, which
 /// follow from the size of the images.
 /// </summary>
 internal static class DerivedDefaults
@@ -12,7 +12,7 @@ internal static class DerivedDefaults
     private const string Train = "train.";
     private const string Phase2 = "phase2.";
 
-    /// <summary>Where the published code deviates from the papers.</summary>
+    /// <summary>The values with which the published code deviates from the papers.</summary>
     public static IReadOnlyDictionary<string, string> Published { get; } = new Dictionary<string, string>
     {
         ["model.initialisation"] = "published",

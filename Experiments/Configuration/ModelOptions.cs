@@ -5,8 +5,8 @@ using Imta.MetaWeight.Backbones.Exits;
 namespace Imta.MetaWeight.Experiments.Configuration;
 
 /// <summary>
-/// In what the backbone computes while it trains. Parameters, losses, weights, the lookahead and all gradients as they are kept are float32
-/// always.
+/// The precision in which the backbone computes during training. Parameters, losses, weights, the lookahead and all stored gradients are
+/// always float32.
 /// </summary>
 internal enum Precision
 {

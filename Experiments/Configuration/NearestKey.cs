@@ -42,7 +42,7 @@ internal static class NearestKey
             : [nearest];
     }
 
-    // The right word in the wrong group is close, and so is a word that contains it (batchSize); an equally short one is not.
+    // The right word in the wrong group is close, and so is a word that contains it (batchSize); words of one or two letters are not.
     private static int Distance(string key, string known)
     {
         var (group, word) = Split(key);

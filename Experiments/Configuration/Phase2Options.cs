@@ -8,10 +8,10 @@ namespace Imta.MetaWeight.Experiments.Configuration;
 /// <summary>What the two phases of a run train.</summary>
 internal enum PhaseTwoRegime
 {
-    /// <summary>The network, and then new layers of its exits, while all else is frozen (IMTA).</summary>
+    /// <summary>The network, then new layers of its exits, while all else is frozen (IMTA).</summary>
     Frozen,
 
-    /// <summary>The network by its last exit alone, and then all of it by all exits (Kubaty et al., ICML 2025).</summary>
+    /// <summary>The network with the last exit's loss alone, then all of it with all exits' losses (Kubaty et al., ICML 2025).</summary>
     Mixed,
 }
 

@@ -7,8 +7,8 @@ using Imta.MetaWeight.Meta.Weighting;
 namespace Imta.MetaWeight.Experiments.Configuration;
 
 /// <summary>
-/// What settings can name, one line for each entry. A program around this one adds its own before anything reads a setting; later
-/// <see cref="Registry{T}.Add"/> refuses.
+/// The entries that settings can name, one per line. A program that extends this one adds its own before anything reads a setting; after
+/// that, <see cref="Registry{T}.Add"/> throws.
 /// </summary>
 internal static class Registries
 {

@@ -2,16 +2,16 @@ using System.Collections;
 
 namespace Imta.MetaWeight.Experiments.Configuration;
 
-/// <summary>What settings of one kind can name, such as backbones: those of this program and those that another adds to it.</summary>
+/// <summary>What settings of one kind can name, such as backbones: this program's entries, and those that an extension adds.</summary>
 /// <remarks>
-/// An entry is one line, and brings its name, the settings of its own, and whatever makes it: see <see cref="Registries"/>. A setting that
+/// An entry is one line, and brings its name, its own settings, and whatever builds it: see <see cref="Registries"/>. A setting that
 /// names one is a property of type <see cref="Choice{T}"/>:
 /// <code>
 /// [Description("Network with several exits")]
 /// public Choice&lt;Backbone&gt; Backbone { get; init; } = new(Registries.Backbones);
 /// </code>
 /// This alone makes the key <c>model.backbone</c>, whose values are the registered names, and a group <c>model.NAME</c> for each of them,
-/// with a key for each property of its options. Reader, writer, <c>imta config</c> and the rules between settings follow.
+/// with a key for each property of its options. Reader, writer, <c>imta config</c> and the rules across settings need nothing more.
 /// </remarks>
 /// <typeparam name="T">What is registered.</typeparam>
 /// <param name="kind">What that is, in words: <c>backbone</c>.</param>
@@ -23,14 +23,14 @@ internal sealed class Registry<T>(string kind, Func<T, string> name, Func<T, obj
     private readonly List<T> _entries = [];
     private string[]? _names;
 
-    /// <summary>The names in the order of registration; from the first reading on nothing can be added.</summary>
+    /// <summary>The names in the order of registration; once they have been read, nothing can be added.</summary>
     public IReadOnlyList<string> Names => _names ??= [.. _entries.Select(name)];
 
     /// <summary>The entry of one of <see cref="Names"/>.</summary>
     public T Find(string known) => _entries.First(entry => name(entry) == known);
 
     /// <summary>A name, if it is registered.</summary>
-    /// <exception cref="UsageException">It is not; the message has the nearest.</exception>
+    /// <exception cref="UsageException">It is not; the message suggests the nearest.</exception>
     public string Checked(string known) => Names.Contains(known) ? known : throw new UsageException(
         $"there is no {kind} {Terminal.Sanitize(known)}; did you mean {Names.MinBy(other => NearestKey.EditDistance(known, other))}?");
 

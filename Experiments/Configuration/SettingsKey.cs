@@ -36,7 +36,7 @@ internal sealed class SettingsKey
     /// <summary>Dotted name: <c>meta.wpn.hidden</c>.</summary>
     public string Key { get; }
 
-    /// <summary>The type of its value, in words: <c>number</c>, <c>whole number</c>, <c>choice</c>, …</summary>
+    /// <summary>The type of its value, in words: <c>number</c>, <c>integer</c>, <c>choice</c>, …</summary>
     public string Type { get; }
 
     /// <summary>The default as YAML.</summary>
@@ -57,7 +57,7 @@ internal sealed class SettingsKey
     /// <summary>The limits of a number, or of a list's numbers; null: it has none.</summary>
     internal RangeAttribute? Limits => _limits.OfType<RangeAttribute>().FirstOrDefault();
 
-    /// <summary>Its value in the given settings: null, a number, text, true or false, or a list; of a choice the name.</summary>
+    /// <summary>Its value in the given settings: null, a number, text, true or false, or a list; for a choice, the name.</summary>
     internal object? Plain(object settings) => Value(settings) switch
     {
         IChoice choice => choice.Name,
@@ -65,7 +65,7 @@ internal sealed class SettingsKey
         var value => value,
     };
 
-    /// <summary>The names that it can take; empty: it is no choice.</summary>
+    /// <summary>The names that it can take; empty: it is not a choice.</summary>
     internal IReadOnlyList<string> Names(object settings) => Value(settings) switch
     {
         IChoice choice => [.. choice.Names],

@@ -20,7 +20,7 @@ internal sealed record SettingsOverride(string Source, string Key, string Value,
             : throw new UsageException($"{source}: expected key=value, such as --set meta.q=0.75");
     }
 
-    /// <summary>A machine's device and number of threads, those that are given, for a run that was trained elsewhere.</summary>
+    /// <summary>Overrides for the device and number of threads, if given, for a run that was trained on another machine.</summary>
     /// <param name="device">Value of <c>device</c>; null: the run's.</param>
     /// <param name="threads">Value of <c>threads</c>; null: the run's.</param>
     /// <param name="prefix">How the user writes their names, in messages.</param>

@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Experiments.Configuration;
 
 /// <summary>
 /// Every key of the configuration, found once by walking <see cref="Settings"/>: a record is a group, any other property a key. A
-/// <see cref="Choice{T}"/> is a key, and behind the keys of its record there is a group for each name that it can take.
+/// <see cref="Choice{T}"/> is a key, and after the keys of its record there is a group for each name that it can take.
 /// Loader, writer and listing share it, so a setting is defined in a single place: its property.
 /// </summary>
 internal static class SettingsSchema
@@ -38,7 +38,7 @@ internal static class SettingsSchema
     /// <summary>The keys of a record of settings.</summary>
     /// <param name="defaults">A new one, with its defaults.</param>
     /// <exception cref="InvalidOperationException">
-    /// A property is described wrongly, or a name that can be chosen is another key's.
+    /// A property lacks a description or a range, or a name that can be chosen is another key's.
     /// </exception>
     internal static IEnumerable<SettingsKey> KeysOf(Func<object> defaults) => Walk(defaults(), "", settings => settings, defaults);
 

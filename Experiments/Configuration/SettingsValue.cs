@@ -46,7 +46,7 @@ internal static partial class SettingsValue
         return read is not null;
     }
 
-    /// <summary>The end of a message on a text that is no integer setting: the limit, if the text is an integer beyond it.</summary>
+    /// <summary>The end of a message on a text that is not a valid integer: the limit, if the text is an integer beyond it.</summary>
     public static string LimitNote(string text)
         => BigInteger.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) && number > int.MaxValue
             ? $", at most {int.MaxValue}"

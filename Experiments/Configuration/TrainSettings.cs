@@ -13,9 +13,9 @@ internal sealed record TrainSettings : TrainOptions
     {
     }
 
-    /// <summary>The same training of a network that is given.</summary>
+    /// <summary>The same training, of a network that is already there.</summary>
     public TrainSettings(TrainOptions options)
-        : base(options) => Epochs = options.Epochs; // phase II's own are in a field of their own
+        : base(options) => Epochs = options.Epochs; // Phase2Options overrides Epochs, with a field that the base does not copy
 
     [Description("Run folder, checkpoint, PyTorch or safetensors file to initialise the network from (tensors that match by name and "
         + "shape); null: fresh initialisation")]

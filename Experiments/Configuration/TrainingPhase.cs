@@ -11,7 +11,7 @@ internal sealed record TrainingPhase(int Number, Settings Settings, int EpochsBe
     /// <summary>The run's last epoch of this phase.</summary>
     public int LastEpoch => EpochsBefore + Settings.Train.Epochs;
 
-    /// <summary>Whether it trains new layers on a network that is frozen, and not all of the network.</summary>
+    /// <summary>Whether it trains new layers on a frozen network, rather than the whole network.</summary>
     public bool FreezesNetwork => Number == 2 && Settings.Phase2.Regime == PhaseTwoRegime.Frozen;
 
     /// <summary>The phases that a run trains; of two, the first is skipped if its network is given.</summary>
@@ -28,7 +28,7 @@ internal sealed record TrainingPhase(int Number, Settings Settings, int EpochsBe
         return run.Phase2.From is null ? [first, second] : [second];
     }
 
-    /// <summary>The phase of a run that trained a network; phase I even if the run takes its network from another run.</summary>
+    /// <summary>The phase of a run by its number; phase I exists even if the run takes that network from another run.</summary>
     public static TrainingPhase ForRun(Settings run, int number)
         => ForRun(run).FirstOrDefault(phase => phase.Number == number) ?? new(1, PhaseOneSettings(run), 0);
 

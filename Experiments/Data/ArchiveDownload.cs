@@ -39,7 +39,7 @@ internal sealed class ArchiveDownload(HttpClient http, Uri source, string md5, s
     /// <summary>Downloads it, resuming an earlier attempt.</summary>
     /// <exception cref="UsageException">The folder cannot be written.</exception>
     /// <exception cref="IOException">One line: it cannot be downloaded, is a different file, or the disk is full.</exception>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/>; the partial download is kept.</exception>
+    /// <exception cref="OperationCanceledException">Stopped by <paramref name="stop"/>; the partial download is kept.</exception>
     public async Task RunAsync(CancellationToken stop)
     {
         FileStream part = Open(); // before anything is deleted: another download may be using it

@@ -1,12 +1,12 @@
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// The standard augmentation of CIFAR's training images: padded by black pixels on each side, 4 for 32, cropped at a random position,
-/// flipped horizontally with probability 1/2, normalised. Operates on whole batches on the batch's device.
+/// The standard augmentation of CIFAR's training images: padded with black pixels on each side (4 for a side of 32), cropped at a random
+/// position, flipped horizontally with probability 1/2, normalised. Operates on whole batches on the batch's device.
 /// </summary>
 internal static class Augmentation
 {
-    private const int SideOverPadding = 8; // CIFAR's 4 pixels, and as large a share of other images
+    private const int SideOverPadding = 8; // 4 pixels for CIFAR's 32, and the same share for other sizes
 
     /// <summary>Draws crops and flips for a batch, on the CPU.</summary>
     /// <param name="count">The number N of images.</param>
@@ -52,7 +52,7 @@ internal static class Augmentation
     }
 
     /// <summary>Crops and flips of a batch.</summary>
-    /// <param name="Top">int64 [N]: the crop's first row in the padded image, 0 … 2·padding; padding is centred.</param>
+    /// <param name="Top">int64 [N]: the crop's first row in the padded image, 0 … 2·padding, where the value padding is centred.</param>
     /// <param name="Left">int64 [N]: the crop's first column in the padded image, 0 … 2·padding.</param>
     /// <param name="Flip">int64 [N]: 1 to flip horizontally, else 0.</param>
     public sealed record CropAndFlip(Tensor Top, Tensor Left, Tensor Flip)

@@ -3,7 +3,7 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <summary>
 /// One batch of network inputs. Its tensors belong to the dispose scope in which it was created, or to whoever disposes it.
 /// </summary>
-/// <param name="Images">Normalised, [N, 3, 32, 32] or [N, 3, 224, 224], on the device.</param>
+/// <param name="Images">Normalised, [N, 3, S, S], on the device.</param>
 /// <param name="Labels">int64 [N], on the device.</param>
 /// <param name="Rows">int64 [N], on the CPU: the images' rows in their <see cref="ImageSet"/>.</param>
 internal sealed record Batch(Tensor Images, Tensor Labels, Tensor Rows) : IDisposable
@@ -45,7 +45,7 @@ internal sealed class BatchSource
     /// <summary>The batches of a training epoch, restricted to the plan's shard. The caller disposes each.</summary>
     /// <param name="plan">A plan for as many images as the set has.</param>
     /// <param name="epoch">From 0.</param>
-    /// <param name="augment">Whether images are cropped and flipped: depending only on the plan's seed, the epoch and the batch.</param>
+    /// <param name="augment">Whether images are cropped and flipped; how depends only on the plan's seed, the epoch and the batch.</param>
     /// <param name="first">The batch to start with, from 0.</param>
     /// <exception cref="ArgumentException">The plan is for a different number of images.</exception>
     public IEnumerable<Batch> Training(BatchPlan plan, int epoch, bool augment, int first = 0)
@@ -182,7 +182,7 @@ internal sealed class BatchSource
             return (whole.index_select(0, within), within, (int)whole.NumberOfElements);
         }
 
-        /// <summary>Draws crops and flips for the whole batch.</summary>
+        /// <summary>The generator of the whole batch's crops and flips.</summary>
         public Generator Random() => SeedSequence.Generator(Plan.Seed, SeedSequence.Augmentation, Epoch, Batch);
     }
 }

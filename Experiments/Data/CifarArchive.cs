@@ -39,7 +39,7 @@ internal static class CifarArchive
     /// </summary>
     /// <returns>The folder.</returns>
     /// <exception cref="IOException">The archive is damaged or lacks a file, the folder already exists, or the disk is full.</exception>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/>; nothing is left behind.</exception>
+    /// <exception cref="OperationCanceledException">Stopped by <paramref name="stop"/>; nothing is left behind.</exception>
     public static async Task<string> UnpackAsync(CifarFormat format, string archive, string root, CancellationToken stop)
     {
         string folder = Path.Combine(root, format.Folder);

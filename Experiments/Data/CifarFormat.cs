@@ -107,7 +107,7 @@ internal sealed record CifarFormat
     /// <summary>The number of images in the original test set.</summary>
     public int TestImages { get; init; } = 10_000;
 
-    /// <summary>Tells a user who does not have it where to get it and what to do.</summary>
+    /// <summary>Tells a user who does not have the data set where to get it and what to do.</summary>
     public string Advice
         => $"Download {Name} with: {SelfProcess.CommandLine("data", Key, "--data", "DIR")}; or unpack {Archive} from {Source} and give the "
             + "folder with --data DIR";

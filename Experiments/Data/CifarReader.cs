@@ -33,7 +33,7 @@ internal static class CifarReader
         var train = ReadSet(format, trainFiles, names, hash);
         try
         {
-            hash.Append(BitConverter.GetBytes(train.Count)); // so that no image can move between the sets
+            hash.Append(BitConverter.GetBytes(train.Count)); // so that an image cannot move between the sets unnoticed
             var test = ReadSet(format, [testFile], names, hash);
             WarnOfCount(format, folder, train.Count, format.TrainImages, "training", warnings);
             WarnOfCount(format, folder, test.Count, format.TestImages, "test", warnings);

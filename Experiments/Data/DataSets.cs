@@ -1,4 +1,5 @@
 using System.Globalization;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Experiments.Configuration;
 using Imta.MetaWeight.Experiments.Data.Pictures;
 
@@ -12,8 +13,8 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <param name="Normalisation">Maps bytes to the network's input.</param>
 /// <param name="Warnings">Anomalies that do not prevent use, one line each.</param>
 /// <param name="Pictures">Statistics of the image files read; null: the images are in memory.</param>
-/// <param name="Fingerprint">Hash of the files, in order: of CIFAR's records, or of the names of image files; null: the images are
-/// generated.</param>
+/// <param name="Fingerprint">Hash of the data, in order: of CIFAR's records, of the pixels and labels of pictures, or of the names of
+/// ImageNet's files; null: the images are generated.</param>
 internal sealed record RunData(
     ImageSet Train,
     ImageSet Validation,
@@ -47,60 +48,77 @@ internal static class DataSets
     /// </summary>
     /// <param name="settings">The run's settings.</param>
     /// <param name="folder">The folder of the command line's <c>--data</c>, which overrides <c>data.root</c>; null: not given.</param>
-    /// <param name="memory">This process's share of the memory, bytes; null: all that is free.</param>
+    /// <param name="memory">This process's share of the memory, in bytes; null: all that is free.</param>
     /// <exception cref="UsageException">Files are missing or damaged, or the sizes are inconsistent.</exception>
     public static RunData Load(Settings settings, string? folder = null, long? memory = null)
     {
-        (DataOptions options, long seed) = (settings.Data, settings.Seed);
+        DataOptions options = settings.Data;
         var warnings = new List<string>();
         ImageReadStatistics? pictures = options.Dataset == DatasetKind.Imagenet
             ? new(line => Console.Error.WriteLine($"warning: {line}"))
             : null;
         var (train, test, fingerprint) = pictures is null
-            ? Read(options, seed, folder, warnings, memory)
+            ? Read(options, settings.Seed, folder, warnings, memory)
             : ImageNetFolders.Load(options, folder, pictures, warnings);
+        RunData data;
         using (train)
         using (test)
         {
-            long[] labels = train.Labels.ToArray<long>();
-            int classes = train.ClassNames.Count;
-            long[] used = Limit(train, options.TrainLimit, "data.trainLimit", seed, SeedSequence.TrainLimit, warnings);
-            (long[] validation, long[] rest) = HoldOut(
-                used, labels, Splits.ValidationSize(options, used.Length, classes), seed, SeedSequence.Validation);
-            int held = settings.Meta.UsesHeldOutData ? Splits.MetaSize(settings.Meta.PerClass, Select(labels, rest), classes) : 0;
-            (long[] meta, rest) = HoldOut(rest, labels, held, seed, SeedSequence.MetaData);
-            long[] kept = ImbalancedClasses.SelectRows(Select(labels, rest), classes, options.Imbalance, seed);
-            if (kept.Length < 2)
-            {
-                throw new UsageException("only one training image is left: lower data.imbalance.factor, or raise data.trainLimit");
-            }
+            data = Split(settings, train, test, warnings) with { Pictures = pictures, Fingerprint = fingerprint };
+        }
 
-            int least = 2 * settings.Processes;
-            if (kept.Length < least || (held > 0 && held < least))
-            {
-                throw new UsageException(held > 0 && held < least
-                    ? FormattableString.Invariant($"{settings.Processes} processes need at least {least} held-out meta images, ")
-                        + FormattableString.Invariant($"but there are {held}: raise meta.perClass, or lower processes")
-                    : FormattableString.Invariant($"{settings.Processes} processes need at least {least} training images, ")
-                        + FormattableString.Invariant($"but there are {kept.Length}: raise data.trainLimit, or lower processes"));
-            }
+        if (pictures is not null)
+        {
+            // A million names were sorted and distributed: return that memory to the system.
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+        }
 
-            long[] tested = Limit(test, options.TestLimit, "data.testLimit", seed, SeedSequence.TestLimit, warnings);
-            if (pictures is not null)
-            {
-                // A million names were sorted and distributed: return that memory to the system.
-                GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
-            }
+        TorchLibraries.ReturnFreeMemory(); // the whole data set's
+        return data;
+    }
 
-            return new RunData(
-                train.Select(Select(rest, kept)),
-                train.Select(validation),
-                held > 0 ? train.Select(meta) : null,
-                test.Select(tested),
-                options.Dataset == DatasetKind.Pictures ? Normalisation.FromImages(train.Images) : NormalisationOf(options.Dataset),
-                warnings,
-                pictures,
-                fingerprint);
+    private static RunData Split(Settings settings, ImageSet train, ImageSet test, List<string> warnings)
+    {
+        (DataOptions options, long seed) = (settings.Data, settings.Seed);
+        long[] labels = train.Labels.ToArray<long>();
+        int classes = train.ClassNames.Count;
+        long[] used = Limit(train, options.TrainLimit, "data.trainLimit", seed, SeedSequence.TrainLimit, warnings);
+        (long[] validation, long[] rest) = HoldOut(
+            used, labels, Splits.ValidationSize(options, used.Length, classes), seed, SeedSequence.Validation);
+        int held = settings.Meta.UsesHeldOutData ? Splits.MetaSize(settings.Meta.PerClass, Select(labels, rest), classes) : 0;
+        (long[] meta, rest) = HoldOut(rest, labels, held, seed, SeedSequence.MetaData);
+        long[] kept = ImbalancedClasses.SelectRows(Select(labels, rest), classes, options.Imbalance, seed);
+        CheckSizes(kept.Length, held, settings.Processes);
+        long[] tested = Limit(test, options.TestLimit, "data.testLimit", seed, SeedSequence.TestLimit, warnings);
+        return new RunData(
+            train.Select(Select(rest, kept)),
+            train.Select(validation),
+            held > 0 ? train.Select(meta) : null,
+            test.Select(tested),
+            options.Dataset == DatasetKind.Pictures ? Normalisation.FromImages(train.Images) : NormalisationOf(options.Dataset),
+            warnings);
+    }
+
+    private static void CheckSizes(int train, int meta, int processes)
+    {
+        if (train < 2)
+        {
+            throw new UsageException("only one training image is left: lower data.imbalance.factor, or raise data.trainLimit");
+        }
+
+        int least = 2 * processes;
+        if (meta > 0 && meta < least)
+        {
+            throw new UsageException(
+                FormattableString.Invariant($"{processes} processes need at least {least} held-out meta images, ")
+                + FormattableString.Invariant($"but there are {meta}: raise meta.perClass, or lower processes"));
+        }
+
+        if (train < least)
+        {
+            throw new UsageException(
+                FormattableString.Invariant($"{processes} processes need at least {least} training images, ")
+                + FormattableString.Invariant($"but there are {train}: raise data.trainLimit, or lower processes"));
         }
     }
 

@@ -14,7 +14,7 @@ internal sealed record DatasetShape(ImageKind Images, int Classes)
     /// <summary>Height and width of the images at the network's input, in pixels.</summary>
     public int Side => Images.Side;
 
-    /// <summary>How image files become such images in evaluation.</summary>
+    /// <summary>How image files are turned into such images in evaluation.</summary>
     public ImageTransform Transform => Images.HasStem ? ImageTransform.ImageNet : new ImageTransform(Side, Side);
 
     /// <exception cref="UsageException">The number of classes is not known.</exception>

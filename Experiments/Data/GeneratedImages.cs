@@ -37,7 +37,7 @@ internal static class GeneratedImages
     private const int Chunk = 500;
 
     /// <summary>
-    /// Generates a set. Classes are equally frequent, and in each the share of easy images is <see cref="EasyShare"/>, both up to one
+    /// Generates a set. Classes are equally frequent, and in each the share of easy images is <see cref="EasyShare"/>, both to within one
     /// image.
     /// </summary>
     /// <param name="count">The number N of images.</param>

@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Experiments.Data;
 /// <summary>The image files of a data set, by index; read lazily.</summary>
 internal sealed class ImageFiles
 {
-    private const int MinUnreadable = 5; // fewer stop no pass over a few images
+    private const int MinUnreadable = 5; // fewer do not stop a pass over a small part of the images
     private const int StringBytes = 32; // overhead of a string and of the reference to it
 
     private readonly string _root;
@@ -27,7 +27,7 @@ internal sealed class ImageFiles
     {
         int threads = workers == 0 ? get_num_threads() : workers;
         ThreadPool.GetMinThreads(out int ready, out int ports);
-        ThreadPool.SetMinThreads(Math.Max(ready, threads), ports); // more threads than cores wait for I/O: start them immediately
+        ThreadPool.SetMinThreads(Math.Max(ready, threads), ports); // more threads than cores, as they wait for I/O: start them at once
         (_root, Names, Shape, _batches) = (root, names, shape, new ImageBatchLoader(threads, shape, tally, skipMissing));
         (_tally, _skipMissing, _dataset) = (tally, skipMissing, dataset);
     }
@@ -56,7 +56,7 @@ internal sealed class ImageFiles
         => new([.. numbers.Select(PathOf)], draws, rows);
 
     /// <inheritdoc cref="ImageBatchLoader.Read"/>
-    /// <exception cref="IOException">A file cannot be opened, or more than a tenth cannot be decoded: black images are no data.</exception>
+    /// <exception cref="IOException">A file cannot be opened, or more than a tenth cannot be decoded: black images are useless.</exception>
     public IEnumerable<(ImageBatchRequest Job, Tensor Pixels)> Read(IEnumerable<ImageBatchRequest> jobs)
     {
         int read = 0, failed = 0;
@@ -73,7 +73,7 @@ internal sealed class ImageFiles
             yield return (job, pixels);
         }
 
-        if (!_skipMissing && failed > MinUnreadable && failed > read / 10) // a part of the images, or the rest of an epoch
+        if (!_skipMissing && failed > MinUnreadable && failed > read / 10) // a part of the images, or of an epoch, was read
         {
             throw TooManyUnreadable(failed, read);
         }

@@ -14,7 +14,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
     // Not decoded by Skia, or not read by torchvision.
     private static readonly string[] OtherPictures = [".ppm", ".pgm", ".tif", ".tiff", ".gif", ".heic", ".avif"];
 
-    /// <summary>Lines on the pictures that were skipped.</summary>
+    /// <summary>Warnings about skipped pictures, one line each.</summary>
     public IReadOnlyList<string> Warnings { get; private init; } = [];
 
     /// <summary>Lists the files without opening them.</summary>
@@ -64,7 +64,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
             : throw new UsageException($"{root} has no subfolders; expected one of {ImageDecoder.Formats} files per class");
     }
 
-    /// <summary>A line on pictures that are in no class; null if there are none.</summary>
+    /// <summary>A warning about pictures outside the class folders; null if there are none.</summary>
     private static string? OutsideClasses(string root)
     {
         string[] outside =
@@ -78,7 +78,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
                 + $"the class folders ({Terminal.Sanitize(outside.Min(StringComparer.Ordinal)!)}); sort them into class folders";
     }
 
-    /// <summary>A line on pictures of formats that are not read; null if there are none.</summary>
+    /// <summary>A warning about pictures of formats that are not read; null if there are none.</summary>
     /// <param name="root">Their folder.</param>
     /// <param name="others">Their extensions, from <see cref="Pictures"/>.</param>
     public static string? DescribeSkipped(string root, IReadOnlyCollection<string> others) => others.Count == 0
@@ -121,7 +121,7 @@ internal sealed record ImageFolder(string Root, IReadOnlyList<string> ClassNames
 
     /// <summary>
     /// The readable pictures below a folder, by folder and name: paths below the root. Links to files are followed, and so are links to
-    /// direct subfolders unless they are cyclic; what is hidden, and <c>__MACOSX</c>, is not looked at.
+    /// direct subfolders unless they are cyclic; hidden files and folders, and <c>__MACOSX</c>, are ignored.
     /// </summary>
     /// <param name="root">The folder, or the parent of <paramref name="name"/>.</param>
     /// <param name="name">The folder's name below the root.</param>

@@ -12,7 +12,7 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
 {
     /// <summary>Lists the files without opening them.</summary>
     /// <param name="root">The folder.</param>
-    /// <param name="testNames">Names of the folder of test images, the first that exists; none: <c>val</c>.</param>
+    /// <param name="testNames">Possible names of the folder of test images; the first that exists is used. None: <c>val</c>.</param>
     /// <exception cref="UsageException">A folder does not exist, a class has no images, or the classes of the two folders
     /// differ.</exception>
     public static ImageNetFolders Read(string root, params string[] testNames)
@@ -35,7 +35,7 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
     /// <param name="options">The run's options.</param>
     /// <param name="folder">Overrides <c>data.root</c>; null: not given.</param>
     /// <param name="tally">Collects statistics of files read later.</param>
-    /// <param name="warnings">Receives lines on what is skipped.</param>
+    /// <param name="warnings">Receives warnings about what is skipped.</param>
     /// <exception cref="UsageException">SkiaSharp is not available on this machine, the folder does not have ImageNet's layout, or the
     /// number of classes differs.</exception>
     public static (ImageSet Train, ImageSet Test, string Fingerprint) Load(
@@ -53,7 +53,7 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
         return (folders.Train.ToImageSet(options.Workers, tally), folders.Test.ToImageSet(options.Workers, tally), folders.Fingerprint());
     }
 
-    /// <exception cref="UsageException">The number of classes is another one.</exception>
+    /// <exception cref="UsageException">The number of classes differs.</exception>
     public void RequireClasses(string root, int expected)
     {
         int classes = Train.ClassNames.Count;
@@ -66,7 +66,7 @@ internal sealed record ImageNetFolders(ImageFolder Train, ImageFolder Test)
         }
     }
 
-    /// <summary>Lines on what is skipped.</summary>
+    /// <summary>Warnings about what is skipped, one line each.</summary>
     public IEnumerable<string> Warnings => Train.Warnings.Concat(Test.Warnings);
 
     /// <summary>

@@ -11,14 +11,14 @@ internal sealed record Normalisation(IReadOnlyList<double> Mean, IReadOnlyList<d
     /// <summary>CIFAR-100, as in the published MSDNet and L2W-DEN code.</summary>
     public static Normalisation Cifar100 { get; } = new([0.5071, 0.4867, 0.4408], [0.2675, 0.2565, 0.2761]);
 
-    /// <summary>ImageNet, as in torchvision's and the published MSDNet code.</summary>
+    /// <summary>ImageNet, as in torchvision and the published MSDNet code.</summary>
     public static Normalisation ImageNet { get; } = new([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
 
     /// <summary>Generated images.</summary>
     public static Normalisation Generated { get; } = new([0.5, 0.5, 0.5], [0.25, 0.25, 0.25]);
 
     /// <summary>
-    /// The mean and standard deviation of images, to four decimals; of images of one colour, a deviation of one level of brightness.
+    /// The mean and standard deviation of images, to four decimals; the deviation is at least one level of brightness (of 255).
     /// </summary>
     /// <param name="images">uint8 [N, 3, H, W].</param>
     public static Normalisation FromImages(Tensor images)

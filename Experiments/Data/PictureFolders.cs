@@ -5,18 +5,18 @@ using Imta.MetaWeight.Experiments.Data.Pictures;
 namespace Imta.MetaWeight.Experiments.Data;
 
 /// <summary>
-/// <c>data.dataset: pictures</c>: one's own pictures in folders by class, <c>train</c> and <c>test</c> or <c>val</c>, resized by their
-/// shorter side, centre-cropped and kept in memory, so that they train as CIFAR's images do.
+/// <c>data.dataset: pictures</c>: the user's own pictures in folders by class, <c>train</c> and <c>test</c> or <c>val</c>, resized by
+/// their shorter side, centre-cropped and kept in memory, so that they can be trained on like CIFAR's images.
 /// </summary>
 internal static class PictureFolders
 {
     private const string Layout = "train, and test or val, each with one subfolder per class";
     private const int Chunk = 256; // pictures decoded together
 
-    /// <summary>Names of the folder of test images; the first that is there counts.</summary>
+    /// <summary>Possible names of the folder of test images; the first that exists is used.</summary>
     public static readonly string[] TestNames = ["test", "val"];
 
-    /// <summary>The settings with the number of classes of the pictures' folder, if it is not set and a folder is.</summary>
+    /// <summary>The settings, with the number of classes from the pictures' folder if the number is not set but a folder is.</summary>
     /// <param name="settings">The settings.</param>
     /// <param name="folder">Overrides <c>data.root</c>; null: not given.</param>
     /// <exception cref="UsageException">The folder has no classes.</exception>
@@ -25,15 +25,15 @@ internal static class PictureFolders
             ? settings with { Data = settings.Data with { Classes = ImageFolder.ClassesIn(Path.Combine(root, "train")).Length } }
             : settings;
 
-    /// <summary>The error if the number of classes is needed but known neither by setting nor by folder.</summary>
+    /// <summary>The error if the number of classes is needed but known neither from a setting nor from a folder.</summary>
     public static UsageException WithoutClasses() => new(
         $"the number of classes is unknown: set data.classes, or set data.root to a folder that has {Layout}");
 
     /// <summary>Reads all pictures, and hashes their pixels and labels: XXH128, in hexadecimal.</summary>
     /// <param name="options">The run's options.</param>
     /// <param name="folder">Overrides <c>data.root</c>; null: not given.</param>
-    /// <param name="warnings">Receives lines on what is skipped, unreadable or enlarged.</param>
-    /// <param name="memory">This process's share of the memory, bytes; null: all that is free.</param>
+    /// <param name="warnings">Receives warnings about what is skipped, unreadable or enlarged.</param>
+    /// <param name="memory">This process's share of the memory, in bytes; null: all that is free.</param>
     /// <exception cref="UsageException">The folder does not have the layout, or the pictures cannot be read or kept in memory.</exception>
     public static (ImageSet Train, ImageSet Test, string Fingerprint) Load(
         DataOptions options, string? folder, List<string> warnings, long? memory)
@@ -55,7 +55,7 @@ internal static class PictureFolders
         ImageSet train = Read(folders.Train, shape, options.Workers, hash, warnings);
         try
         {
-            hash.Append(BitConverter.GetBytes(train.Count)); // so that no image can move between the sets
+            hash.Append(BitConverter.GetBytes(train.Count)); // so that an image cannot move between the sets unnoticed
             return (train, Read(folders.Test, shape, options.Workers, hash, warnings), Convert.ToHexStringLower(hash.GetCurrentHash()));
         }
         catch
@@ -65,7 +65,7 @@ internal static class PictureFolders
         }
     }
 
-    /// <summary>All pictures are there twice while the sets of the run are taken from them.</summary>
+    /// <summary>All pictures are in memory twice while the sets of the run are taken from them.</summary>
     private static void RequireMemory(ImageNetFolders folders, int side, long? memory)
     {
         int count = folders.Train.Files.Count + folders.Test.Files.Count;

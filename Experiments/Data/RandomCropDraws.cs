@@ -10,7 +10,7 @@ internal sealed class RandomCropDraws
     private const int NumbersPerTry = 4; // area fraction, aspect ratio, row, column
     private const int NumbersPerImage = (RandomCrop.MaxAttempts * NumbersPerTry) + 1; // plus the flip
 
-    private readonly float[] _numbers; // [N, OfAPicture], each in [0, 1)
+    private readonly float[] _numbers; // [N, NumbersPerImage], each in [0, 1)
 
     /// <param name="numbers">For each image, four per crop attempt and one for the flip; each in [0, 1).</param>
     internal RandomCropDraws(float[] numbers) => _numbers = numbers;

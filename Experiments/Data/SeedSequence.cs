@@ -50,7 +50,7 @@ internal static class SeedSequence
     /// <summary>The order in which held-out images calibrate a policy.</summary>
     public const string Calibration = "calibration";
 
-    /// <summary>The samples of images that repeat a calibration.</summary>
+    /// <summary>The samples of images on which a calibration is repeated.</summary>
     public const string Coverage = "coverage";
 
     /// <summary>The order of the training images; one number: the epoch.</summary>

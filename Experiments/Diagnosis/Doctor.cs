@@ -36,7 +36,7 @@ internal static class Doctor
         bool isGiven = host.Variables.GetValueOrDefault(TorchLibraries.FolderVariable) is { Length: > 0 };
         if (torch.Problem is { } problem)
         {
-            return new(Check, DoctorVerdict.Missing, $"cannot be used: {problem}", isGiven ? null : GetLibtorch); // the problem tells
+            return new(Check, DoctorVerdict.Missing, $"cannot be used: {problem}", isGiven ? null : GetLibtorch); // the problem advises
         }
 
         string source = isGiven ? $"from {TorchLibraries.FolderVariable}" : "from the NuGet package";

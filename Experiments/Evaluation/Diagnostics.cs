@@ -5,9 +5,9 @@ using MathNet.Numerics.Statistics;
 
 namespace Imta.MetaWeight.Experiments.Evaluation;
 
-/// <summary>Classes that are evaluated together: of a long-tailed training set its head, medium and tail.</summary>
+/// <summary>Classes that are evaluated together: for a long-tailed training set, its head, medium and tail.</summary>
 /// <param name="Name">Such as <c>head</c>.</param>
-/// <param name="Classes">Whether each label belongs to the group.</param>
+/// <param name="Classes">The labels that belong to the group.</param>
 internal sealed record ClassGroup(string Name, IReadOnlySet<long> Classes)
 {
     private const int Imbalanced = 2; // minimum ratio of largest to smallest class
@@ -128,8 +128,8 @@ internal static class Diagnostics
     }
 
     /// <summary>
-    /// Expected calibration error (Guo et al., 2017): over bins of confidence, the mean distance of accuracy and confidence, weighted by
-    /// samples.
+    /// Expected calibration error (Guo et al., 2017): over bins of confidence, the mean distance between accuracy and confidence, weighted
+    /// by samples.
     /// </summary>
     public static double CalibrationError(IReadOnlyList<bool> correct, IReadOnlyList<float> confidence) => Enumerable
         .Range(0, correct.Count)

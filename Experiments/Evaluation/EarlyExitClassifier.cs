@@ -30,9 +30,9 @@ public sealed class EarlyExitClassifier : IDisposable
     internal EarlyExitClassifier(TrainedNetwork network, PolicyFile policy)
         => (_network, _policy, _runner, _rule) = (network, policy, new EarlyExit(network.Network), new ExitPolicyRule(policy.Policy));
 
-    /// <summary>Loads a network and a policy for it. It also loads libtorch, and sets the process's number of CPU threads.</summary>
+    /// <summary>Loads a network and a policy for it. Also loads libtorch, and sets the process's number of CPU threads.</summary>
     /// <param name="source">A run folder, a checkpoint, or with a configuration a published checkpoint or a safetensors file.</param>
-    /// <param name="policy">A file of <c>imta calibrate</c>.</param>
+    /// <param name="policy">A file written by <c>imta calibrate</c>.</param>
     /// <param name="config">The configuration of a file that does not contain one.</param>
     /// <param name="device"><c>cpu</c> or <c>cuda</c>; null: the run's.</param>
     /// <param name="threads">CPU threads; 0: all cores; null: the run's.</param>
@@ -62,8 +62,8 @@ public sealed class EarlyExitClassifier : IDisposable
     public MultiExitNetwork Network => _network.Network;
 
     /// <summary>
-    /// What is doubtful about the files, a line each: a checkpoint within an epoch, tensors that are not used, a policy that was calibrated
-    /// for a different checkpoint.
+    /// Warnings about the files, one line each: a checkpoint within an epoch, tensors that are not used, a policy that was calibrated for a
+    /// different checkpoint.
     /// </summary>
     public IReadOnlyList<string> Warnings { get; private init; } = [];
 
@@ -73,7 +73,7 @@ public sealed class EarlyExitClassifier : IDisposable
     /// <summary>Multiply-adds of a prediction at each exit, K.</summary>
     public IReadOnlyList<long> Macs => _policy.Macs;
 
-    /// <summary>Height and width of its images, in pixels.</summary>
+    /// <summary>Height and width of its input images, in pixels.</summary>
     public int Side => DatasetShape.For(_network.Settings.Data).Side;
 
     /// <summary>Classifies a batch of pixels.</summary>
@@ -106,9 +106,9 @@ public sealed class EarlyExitClassifier : IDisposable
     /// <summary>Classifies image files, which several threads decode ahead.</summary>
     /// <param name="files">Paths.</param>
     /// <param name="batch">How many are classified at a time.</param>
-    /// <returns>As many predictions; null: the file cannot be read.</returns>
+    /// <returns>One prediction per file; null: the file cannot be read.</returns>
     /// <exception cref="UsageException">The network's logits are NaN or infinite.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">The batch is empty.</exception>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="batch"/> is less than 1.</exception>
     public IReadOnlyList<EarlyExitPrediction?> Classify(IReadOnlyList<string> files, int batch = Predictions.Batch)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1);
@@ -141,7 +141,7 @@ public sealed class EarlyExitClassifier : IDisposable
         ImageTransform shape = DatasetShape.For(_network.Settings.Data).Transform;
         var files = new ImageFiles(folder, names, shape, _network.Settings.Data.Workers, tally, skipMissing: true);
         using DisposeScope scope = NewDisposeScope();
-        Tensor labels = zeros([names.Count], ScalarType.Int64); // nobody reads them
+        Tensor labels = zeros([names.Count], ScalarType.Int64); // never read
         return new ImageSet(files, labels, arange(Held(0), Held(names.Count), One, ScalarType.Int64), ClassNames);
     }
 

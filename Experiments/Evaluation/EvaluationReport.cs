@@ -83,7 +83,7 @@ internal sealed class EvaluationReport
     /// <param name="classCounts">Training images per class.</param>
     /// <param name="policy">
     /// Decides which samples leave where in <c>exits.csv</c> and <c>classes.csv</c>, by the predictions' scores; null: budget p = 20, equal
-    /// shares, or the last one where there are fewer; without thresholds all stay to the last exit.
+    /// shares, or the last budget if there are fewer; without thresholds, all samples go to the last exit.
     /// </param>
     /// <param name="predictions">Whether to write <c>predictions.csv</c>.</param>
     public void Write(EvaluationFiles files, IReadOnlyList<long> classCounts, IExitPolicy? policy, bool predictions)

@@ -3,7 +3,7 @@ using MathNet.Numerics.Statistics;
 namespace Imta.MetaWeight.Experiments.Evaluation;
 
 /// <summary>
-/// How well a score tells positive samples from negative ones (Hendrycks and Gimpel, ICLR 2017). Every value is null where all samples
+/// How well a score separates positive samples from negative ones (Hendrycks and Gimpel, ICLR 2017). Every value is null if all samples
 /// are positive, or all negative.
 /// </summary>
 internal static class FailurePrediction
@@ -27,7 +27,7 @@ internal static class FailurePrediction
     }
 
     /// <summary>
-    /// Area under the precision-recall curve, as average precision: Σ (R_t − R_{t−1}) P_t over falling thresholds t, one per distinct
+    /// Area under the precision-recall curve, as average precision: Σ (R_t − R_{t−1}) P_t over descending thresholds t, one per distinct
     /// score.
     /// </summary>
     public static double? Aupr(IReadOnlyList<bool> positive, IReadOnlyList<double> score)

@@ -21,7 +21,7 @@ internal sealed record InferenceImages(ImageSet Images, ImageReadStatistics? Sta
     }
 
     /// <summary>A file in the binary layout of the data set that the network was trained on.</summary>
-    /// <exception cref="UsageException">The data set has no such files, or the file is none.</exception>
+    /// <exception cref="UsageException">The data set has no such files, or the file is not one.</exception>
     public static InferenceImages BinaryFile(string path, TrainedNetwork network)
     {
         CifarFormat format = CifarFormat.ForDataset(network.Settings.Data.Dataset)
@@ -33,8 +33,8 @@ internal sealed record InferenceImages(ImageSet Images, ImageReadStatistics? Sta
 
     /// <summary>An image file, or all in a folder.</summary>
     /// <param name="path">The file or folder.</param>
-    /// <param name="classifier">Says how they are resized.</param>
-    /// <param name="warn">Told what is skipped, a line each.</param>
+    /// <param name="classifier">Determines how they are resized.</param>
+    /// <param name="warn">Receives warnings about what is skipped, one line each.</param>
     /// <exception cref="UsageException">There are none.</exception>
     public static InferenceImages Pictures(string path, EarlyExitClassifier classifier, Action<string> warn)
     {

@@ -23,8 +23,8 @@ internal sealed class LatencyMeasurement : IDisposable
     /// <param name="test">The test images.</param>
     /// <param name="normalisation">The normalisation of the network's input.</param>
     /// <param name="report">The evaluation report with accuracy and MACs.</param>
-    /// <param name="images">At most so many of the test images are used, of pictures at most <see cref="MaxImagesFromFiles"/> or a
-    /// batch.</param>
+    /// <param name="images">The maximum number of test images to use; for image files also at most <see cref="MaxImagesFromFiles"/>, or a
+    /// batch if that is more.</param>
     /// <param name="batch">The batch size.</param>
     public LatencyMeasurement(
         TrainedNetwork network, ImageSet test, Normalisation normalisation, EvaluationReport report, int images, int batch)
@@ -46,9 +46,9 @@ internal sealed class LatencyMeasurement : IDisposable
     /// <summary>The number of measurements made by <see cref="Run"/>.</summary>
     public int Steps(int batch, int repeat) => _scenarios.Length * (Sizes(batch, repeat).Sum(size => size.Times + 1));
 
-    /// <summary>Measures one image at a time and batches, everything in alternation, after one warm-up.</summary>
-    /// <param name="batch">The batch size; at most the images that there are.</param>
-    /// <param name="repeat">Batches per way.</param>
+    /// <summary>Measures single images, then batches; the scenarios alternate, after one warm-up each.</summary>
+    /// <param name="batch">The batch size; at most the number of images is used.</param>
+    /// <param name="repeat">Batches per scenario.</param>
     /// <param name="advance">Called after each measurement.</param>
     public IReadOnlyList<LatencyRow> Run(int batch, int repeat, Action advance)
     {
@@ -106,7 +106,7 @@ internal sealed class LatencyMeasurement : IDisposable
         return clock.Elapsed.TotalMilliseconds;
     }
 
-    /// <summary>A way to a prediction.</summary>
+    /// <summary>A way to reach a prediction: at a given exit, or under a budget.</summary>
     private sealed record Scenario(string Kind, int? Exit, int? P, double Accuracy, double Macs, ExitRule Rule)
     {
         public LatencyRow Row(int batch, List<double> milliseconds) => new()

@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 
 /// <summary>Finds the policy of a network on held-out images.</summary>
 /// <param name="Network">The network.</param>
-/// <param name="Validation">Its predictions of the images, with the scores of <paramref name="Criterion"/>.</param>
+/// <param name="Validation">Its predictions for the images, with the scores of <paramref name="Criterion"/>.</param>
 /// <param name="Normalisation">The normalisation of its input.</param>
 /// <param name="Criterion">The score.</param>
 internal sealed record PolicyCalibration(
@@ -18,7 +18,7 @@ internal sealed record PolicyCalibration(
     public PolicyFile ForShares(float[] shares)
         => Create(Calibration.ToShares(Criterion, Validation.Scores, shares), new PolicyBudget(null, null, shares));
 
-    /// <summary>Thresholds under which the images cost the most within multiply-adds on average; exit 1 is within them.</summary>
+    /// <summary>Thresholds with the highest average cost within a budget of multiply-adds, which must cover at least exit 1.</summary>
     public PolicyFile ForMacs(double macs)
     {
         (int[] quotas, double? q) = Calibration.QuotasForMacs(Validation.Scores, Network.Macs, macs);
@@ -26,7 +26,7 @@ internal sealed record PolicyCalibration(
         return Create(Calibration.ToQuotas(Criterion, Validation.Scores, quotas), new PolicyBudget(macs, q, shares));
     }
 
-    /// <summary>Thresholds under which most of the images are predicted correctly within multiply-adds on average.</summary>
+    /// <summary>Thresholds with the best accuracy within an average budget of multiply-adds.</summary>
     public PolicyFile ForAccuracy(double macs)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -44,7 +44,7 @@ internal sealed record PolicyCalibration(
             => CrossFitting.Fit(fit, Validation.Scores, Validation.Correct, Network.Macs, Order());
     }
 
-    /// <summary>One threshold for all exits whose risk is bounded; the predictions have its <see cref="Predictions.RiskLosses"/>.</summary>
+    /// <summary>One threshold for all exits, with a bounded risk; needs the predictions' <see cref="Predictions.RiskLosses"/>.</summary>
     public PolicyFile ForRisk(RiskTarget target)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -68,7 +68,7 @@ internal sealed record PolicyCalibration(
     }
 
     /// <summary>
-    /// The images in an order that follows from the run's seed and is independent of them; their own order may be by class.
+    /// A random order of the images, which depends only on the run's seed; their own order may be by class.
     /// </summary>
     private Tensor Order()
     {
@@ -93,8 +93,8 @@ internal sealed record PolicyCalibration(
     }
 
     /// <summary>
-    /// SHA-256 of a set's positions, labels and images, in its order; of images that are files, of their paths below the data set's folder
-    /// instead, one per line.
+    /// SHA-256 of a set's positions, labels and images, in its order; for image files, of their paths below the data set's folder instead
+    /// of the images, one per line.
     /// </summary>
     private static string Hash(ImageSet set)
     {

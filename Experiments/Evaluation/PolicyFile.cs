@@ -9,9 +9,9 @@ using Imta.MetaWeight.Experiments.Data;
 namespace Imta.MetaWeight.Experiments.Evaluation;
 
 /// <summary>The calibration target of a policy.</summary>
-/// <param name="Macs">Multiply-adds per sample on average, at most; null: shares were given.</param>
+/// <param name="Macs">The maximum mean number of multiply-adds per sample; null: shares were given.</param>
 /// <param name="Q">The q whose exit shares q^k use most of the budget; null if shares were given or no q is within the budget.</param>
-/// <param name="Shares">K: the requested shares, or those of the thresholds that were searched.</param>
+/// <param name="Shares">K: the shares requested, chosen for the budget, or of the thresholds found by a search.</param>
 /// <param name="Search">What a search for the best thresholds found; null: there was none.</param>
 internal sealed record PolicyBudget(
     double? Macs,
@@ -19,7 +19,7 @@ internal sealed record PolicyBudget(
     IReadOnlyList<float> Shares,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] PolicySearch? Search = null);
 
-/// <summary>What a search for the best thresholds promises and keeps, by <see cref="CrossFitting"/>.</summary>
+/// <summary>What a search for the best thresholds achieves where it was fitted and elsewhere, by <see cref="CrossFitting"/>.</summary>
 /// <param name="Maximised">The metric: <c>accuracy</c>.</param>
 /// <param name="FittedAccuracy">On the half of the images that the thresholds were fitted on.</param>
 /// <param name="OtherAccuracy">On the other half.</param>
@@ -34,7 +34,7 @@ internal sealed record PolicySearch(
     double SharesFittedAccuracy,
     double SharesOtherAccuracy);
 
-/// <summary>What a policy does on the held-out images that it was calibrated on.</summary>
+/// <summary>How a policy performs on the held-out images that it was calibrated on.</summary>
 /// <param name="Samples">The number of images.</param>
 /// <param name="SplitSha256">The content hash of the set.</param>
 /// <param name="Shares">K: the shares of samples that leave at each exit.</param>
@@ -47,12 +47,12 @@ internal sealed record PolicyValidation(long Samples, string SplitSha256, IReadO
 /// </summary>
 /// <param name="Policy">The policy, whose own keys stand at the start of the file.</param>
 /// <param name="Budget">What it was calibrated to; null: the file does not say.</param>
-/// <param name="Validation">What it does on held-out images; null: the file does not say.</param>
+/// <param name="Validation">How it performs on held-out images; null: the file does not say.</param>
 /// <param name="Macs">K: multiply-adds of a prediction at each exit.</param>
 /// <param name="Dataset">What the network was trained on.</param>
 /// <param name="Normalisation">For the network's input.</param>
 /// <param name="ClassNames">By label.</param>
-/// <param name="CheckpointSha256">The checkpoint, by content.</param>
+/// <param name="CheckpointSha256">The SHA-256 of the checkpoint.</param>
 internal sealed record PolicyFile(
     IExitPolicy Policy,
     PolicyBudget? Budget,
@@ -73,7 +73,7 @@ internal sealed record PolicyFile(
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
     };
 
-    /// <summary>The risk that it keeps; null: none was asked for.</summary>
+    /// <summary>The bound on its risk; null: none was requested.</summary>
     public PolicyGuarantee? Guarantee { get; init; }
 
     /// <summary>Reads a policy for a network.</summary>
@@ -120,7 +120,7 @@ internal sealed record PolicyFile(
         return policy;
     }
 
-    /// <summary>A policy's accuracy and cost on a set of images, for people.</summary>
+    /// <summary>A policy's accuracy and cost on a set of images, in words.</summary>
     /// <param name="accuracy">Share of correct predictions.</param>
     /// <param name="meanMacs">Multiply-adds per sample on average.</param>
     public string Describe(double accuracy, double meanMacs) => FormattableString.Invariant(
@@ -144,7 +144,7 @@ internal sealed record PolicyFile(
             => string.Join(' ', shares.Select(share => (100 * share).ToString("0.0", CultureInfo.InvariantCulture)));
     }
 
-    /// <summary>Says that the policy was calibrated for another checkpoint than the network's; null: it was not.</summary>
+    /// <summary>Says that the policy was calibrated for a checkpoint other than the network's; null: it was not.</summary>
     public string? CheckpointNote(string path, TrainedNetwork network) => CheckpointSha256 == network.Hash()
         ? null
         : $"{path} was calibrated for a different checkpoint than {network.File}; shares and costs will differ from those it states";

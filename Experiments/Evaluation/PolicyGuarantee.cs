@@ -3,7 +3,7 @@ using Imta.MetaWeight.Allocation;
 namespace Imta.MetaWeight.Experiments.Evaluation;
 
 /// <summary>
-/// What a policy guarantees about images like those it was calibrated on: exchangeable with them where it holds in expectation, else drawn
+/// What a policy guarantees about images like those it was calibrated on: exchangeable with them if it holds in expectation, else drawn
 /// independently from the same distribution.
 /// </summary>
 /// <param name="Risk">The <see cref="ExitRisk"/>.</param>
@@ -13,7 +13,7 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 /// <param name="Threshold">λ: images leave above this score; null: none leaves early.</param>
 /// <param name="Samples">The number of calibration images.</param>
 /// <param name="EmpiricalRisk">The risk on them.</param>
-/// <param name="Bound">The method's bound of the risk at this threshold alone, as if it had not been selected.</param>
+/// <param name="Bound">The method's bound on the risk at this threshold alone, as if it had not been selected.</param>
 internal sealed record PolicyGuarantee(
     string Risk, double Epsilon, double? Delta, string Method, double? Threshold, long Samples, double EmpiricalRisk, double Bound)
 {
@@ -52,7 +52,7 @@ internal sealed record PolicyGuarantee(
             => _ = known.Contains(name) ? 0 : throw new FormatException($"{Key}.{key} is {name}; expected {string.Join(" or ", known)}");
     }
 
-    /// <summary>The guarantee with its assumption, for people.</summary>
+    /// <summary>The guarantee with its assumption, in words.</summary>
     public string Describe()
     {
         string meaning = Find(Risk)!.Meaning, method = Method.ToUpperInvariant();

@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 /// <param name="Top5">Share of images whose class is among the exit's first five predictions.</param>
 internal sealed record ExitMetrics(double Loss, double Top1, double Top5);
 
-/// <summary>What every exit predicts for a set of clean images, one forward pass each. Everything is on the CPU.</summary>
+/// <summary>What every exit predicts for a set of unaugmented images. Everything is on the CPU.</summary>
 /// <remarks>Shapes: <c>N</c> images, <c>K</c> exits.</remarks>
 /// <param name="Set">The images.</param>
 /// <param name="Classes">int64 <c>[N, K]</c>: the predicted classes.</param>
@@ -29,7 +29,7 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
     /// <summary>float64 <c>[N, K]</c>: what leaving at each exit loses, if a risk was given.</summary>
     public Tensor? RiskLosses { get; private init; }
 
-    /// <summary>float32 <c>[N, K, C]</c>, if they were asked for.</summary>
+    /// <summary>float32 <c>[N, K, C]</c>, if requested.</summary>
     public Tensor? Logits { get; init; }
 
     /// <summary>K.</summary>
@@ -50,8 +50,8 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
     /// <param name="normalisation">For the network's input.</param>
     /// <param name="criterion">The score of <see cref="Scores"/>.</param>
     /// <param name="device">The network's device.</param>
-    /// <param name="stop">Ends the work after its present batch.</param>
-    /// <param name="advance">Told of each batch.</param>
+    /// <param name="stop">Ends the work after the current batch.</param>
+    /// <param name="advance">Called after each batch.</param>
     /// <param name="risk">The risk of <see cref="RiskLosses"/>.</param>
     /// <param name="logits">Whether to keep <see cref="Logits"/>.</param>
     public static Predictions Compute(
@@ -99,7 +99,7 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
         };
     }
 
-    /// <summary>Refuses predictions that follow from NaN or infinite logits: their cross-entropy is NaN.</summary>
+    /// <summary>Rejects predictions that follow from logits that are NaN or +∞: their cross-entropy is NaN.</summary>
     /// <exception cref="UsageException">There are some.</exception>
     public void Check()
     {
@@ -111,7 +111,7 @@ internal sealed record Predictions(ImageSet Set, Tensor Classes, Tensor Confiden
         }
     }
 
-    /// <summary>What a user is told of a network with such logits.</summary>
+    /// <summary>The error for a network with such logits.</summary>
     public static UsageException Refusal(NonFiniteLogitsException logits)
         => new($"{logits.Message}: its training diverged or its statistics are damaged; use another checkpoint, or retrain", logits);
 

@@ -29,7 +29,7 @@ internal sealed record TrainedNetwork(
     /// <summary>Loads a network.</summary>
     /// <param name="source">A run folder, a native or published checkpoint, or a plain tensor file.</param>
     /// <param name="given">The configuration for a file that does not contain one; null: the file must contain it.</param>
-    /// <param name="changes">Overrides of what is no property of the network: the run's device, threads and exported files.</param>
+    /// <param name="changes">Overrides of what is not a property of the network: the run's device, threads and exported files.</param>
     /// <exception cref="UsageException">
     /// It does not exist, is damaged, has a different configuration or none, has diverged, or this machine lacks the device.
     /// </exception>

@@ -11,7 +11,7 @@ internal static class AtomicFile
     /// <summary>The extension of a file that is being written.</summary>
     public const string Suffix = ".partial";
 
-    /// <param name="path">The file; of a link, its target. Devices and pipes are written to directly.</param>
+    /// <param name="path">The file; for a link, its target. Devices and pipes are written to directly.</param>
     /// <param name="write">Writes its content.</param>
     /// <param name="previous">The backup path of the old file, replacing any older backup; null: it is not kept.</param>
     public static void Write(string path, Action<Stream> write, string? previous = null)
@@ -103,10 +103,10 @@ internal static class FileHash
     }
 }
 
-/// <summary>Paths of all systems: what is written into files, and what is compared.</summary>
+/// <summary>Paths of any operating system, as written to files and as compared.</summary>
 internal static class PathNames
 {
-    /// <summary>A relative path as files have it on every system: with slashes.</summary>
+    /// <summary>A relative path as written to files on every system: with slashes.</summary>
     /// <param name="path">The path.</param>
     /// <param name="separator">The system's separator.</param>
     public static string Portable(string path, char separator) => separator == '/' ? path : path.Replace(separator, '/');

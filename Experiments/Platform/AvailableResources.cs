@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Experiments.Platform;
 
 /// <summary>The machine's resources available to a run; null if unknown.</summary>
 /// <param name="Disk">Free bytes on the drive of the run folder.</param>
-/// <param name="Memory">Bytes of CPU or GPU memory available to this process for computing, including what it already uses.</param>
+/// <param name="Memory">Bytes of CPU or GPU memory available to this process; for the CPU, including what it already uses.</param>
 internal sealed record AvailableResources(long? Disk, long? Memory)
 {
     /// <summary>Queries the machine.</summary>

@@ -1,7 +1,8 @@
 namespace Imta.MetaWeight.Experiments.Platform;
 
 /// <summary>
-/// Marks a folder as in use by a process: a file <c>.lock</c> that it holds open and that is deleted when it ends, however it ends.
+/// Marks a folder as in use by a process: a file <c>.lock</c> that it holds open. The lock ends with the process, however it ends; a
+/// killed process may leave the file behind.
 /// </summary>
 internal static class FolderLock
 {

@@ -51,7 +51,7 @@ internal static class SelfProcess
         return [program, .. IsHost(program) ? [Environment.GetCommandLineArgs()[0]] : Array.Empty<string>(), .. arguments];
     }
 
-    /// <summary>Whether the shell finds a link to it by its bare name, as to the host and to a .NET tool.</summary>
+    /// <summary>Whether the shell finds the program by its bare name, possibly through a link, as for the host and a .NET tool.</summary>
     private static bool IsLinkedOn(string[] path, string program)
         => path.Select(one => new FileInfo(Path.Combine(one, Path.GetFileName(program)))).FirstOrDefault(file => file.Exists) is { } found
             && (found.ResolveLinkTarget(returnFinalTarget: true) ?? found).FullName == program;

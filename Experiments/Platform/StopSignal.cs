@@ -4,14 +4,14 @@ namespace Imta.MetaWeight.Experiments.Platform;
 
 /// <summary>
 /// The first Ctrl-C or SIGTERM asks a command to stop at a point where nothing is lost; a second one ends it at once. A run of a sweep is
-/// also stopped by the end of its standard input, a pipe that closes when the sweep's process ends, however it ends; so is rank 0 of ranks
-/// started by this program.
+/// also stopped by the end of its standard input, a pipe that closes when the sweep's process ends, however it ends; so is rank 0 if this
+/// program started the ranks.
 /// </summary>
 internal sealed class StopSignal : IDisposable
 {
     private const int Interrupted = 130, Terminated = 143; // 128 + the signal's number
 
-    /// <summary>The environment variable that enables the latter: 1.</summary>
+    /// <summary>The environment variable that, if it is 1, makes the end of standard input stop a command.</summary>
     public const string StopsWithInput = "IMTA_STOP_WITH_INPUT";
 
     private readonly CancellationTokenSource _stop = new();
@@ -36,7 +36,7 @@ internal sealed class StopSignal : IDisposable
 
     public CancellationToken Token => _stop.Token;
 
-    /// <summary>What else to end on a second signal; null: nothing.</summary>
+    /// <summary>What else to do on a second signal; null: nothing.</summary>
     public Action? OnSecondSignal { get; set; }
 
     /// <summary>Whether a process of this program that ended with the code was stopped.</summary>

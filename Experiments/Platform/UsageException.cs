@@ -21,7 +21,7 @@ public sealed class UsageException : Exception
     {
     }
 
-    /// <summary>Wraps an argument error of a library with its message, after where the argument comes from.</summary>
+    /// <summary>Wraps an argument error of a library: its message, preceded by where the argument comes from.</summary>
     public static UsageException FromArgumentException(ArgumentException e, string origin = "")
         => new(origin + e.Message.Split(" (Parameter '")[0].ReplaceLineEndings(" "), e);
 

@@ -3,7 +3,7 @@ using Imta.MetaWeight.Experiments.Evaluation;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>How far exits can be trusted, and what they confuse, from their answers to the test images.</summary>
+/// <summary>How far exits can be trusted, and what they confuse, from their predictions for the test images.</summary>
 internal static class AnswerFigures
 {
     private const string Needed = "predictions.csv, which a run writes at its end unless export.predictions=false";
@@ -89,7 +89,7 @@ internal static class AnswerFigures
         }
     }
 
-    /// <summary>All classes of a few; of many, those with the most errors of the last exit to or from them. In label order.</summary>
+    /// <summary>All classes or, if there are many, those that the last exit confuses most. In label order.</summary>
     private static long[] Confused(TestAnswers answers)
     {
         var errors = new Dictionary<long, int>();

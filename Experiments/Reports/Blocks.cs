@@ -9,7 +9,7 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <param name="Sections">In order.</param>
 internal sealed record Report(string Title, string Made, IReadOnlyList<string> Runs, IReadOnlyList<Section> Sections)
 {
-    /// <summary>After how many seconds an open page loads itself again, as it will be written anew; null: never.</summary>
+    /// <summary>After how many seconds an open page reloads itself, because it will be rewritten; null: never.</summary>
     public int? ReloadSeconds { get; init; }
 }
 
@@ -39,7 +39,7 @@ internal sealed record Table(
     string Id, string Title, string Caption, IReadOnlyList<string> Head, IReadOnlyList<IReadOnlyList<string>> Rows, bool Folded = false)
     : Block(Id, Title)
 {
-    private const int MostOpenCells = 2000; // which a browser lays out at once
+    private const int MostOpenCells = 2000; // a browser lays these out without delay
 
     public bool Folded { get; } = Folded || Head.Count * Rows.Count > MostOpenCells;
 }
@@ -116,13 +116,13 @@ internal sealed record Series(string Name, Colour Colour, IReadOnlyList<Point> P
     /// <summary>Instead of points: the indices of x and y in <see cref="Figure.Columns"/>.</summary>
     public int[]? Columns { get; init; }
 
-    /// <summary>Instead of points, of a matrix: a count per column in each row.</summary>
+    /// <summary>Instead of points, for a matrix: a count per column in each row.</summary>
     public IReadOnlyList<int[]>? Counts { get; init; }
 }
 
 /// <summary>A colour.</summary>
 /// <param name="Scheme"><c>run</c>: consistent for a run or variant across figures; <c>exit</c>: from dark to light; <c>guide</c>:
-/// grey, of what is no result.</param>
+/// grey, for what is not a result.</param>
 /// <param name="Index">The index, from 0.</param>
 /// <param name="Count">The total number.</param>
 internal sealed record Colour(string Scheme, int Index, int Count)

@@ -2,7 +2,7 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>What later exits do to the answers of earlier ones, and which images need them.</summary>
+/// <summary>How later exits change the predictions of earlier ones, and which images need them.</summary>
 internal static class DepthFigures
 {
     private static readonly int[] Budgets = [20, 10, 30]; // p; the equal shares of exits.csv first
@@ -36,7 +36,7 @@ internal static class DepthFigures
             Choices = entries.Count == 1 ? null : ["share"],
         });
 
-    /// <summary>By the exit where test images leave: which exit is the first that is correct.</summary>
+    /// <summary>For the test images that leave at each exit: which exit is the first that is correct.</summary>
     public static Block Difficulty(IReadOnlyList<ReportEntry> all) => FigureOrNote.Create(
         all, entry => entry.First.Answers.Images > 0 && entry.First.Dynamic.Count > 0,
         "predictions.csv and dynamic.csv, which a run writes at its end unless export.predictions=false or data.validation=0",

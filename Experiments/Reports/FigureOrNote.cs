@@ -1,9 +1,9 @@
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>A figure of the runs that have the required table, and a note on those that lack it.</summary>
+/// <summary>A figure for the runs that have the required table, with a note on those that lack it.</summary>
 internal static class FigureOrNote
 {
-    /// <summary>How many entries a figure shows that has a view or many points for each, so that the page stays small.</summary>
+    /// <summary>The most entries in a figure that has a view or many points for each of them, so that the page stays small.</summary>
     public const int Detailed = 20;
 
     /// <summary>The figure of the entries that have the required data; a note if none has.</summary>
@@ -11,7 +11,7 @@ internal static class FigureOrNote
     /// <param name="has">Whether an entry has the data.</param>
     /// <param name="why">Completes "… have": what is missing, and when it would exist.</param>
     /// <param name="figure">Builds the figure of the entries that have it.</param>
-    /// <param name="most">How many of them it shows: the first.</param>
+    /// <param name="most">The most entries it shows: the first ones.</param>
     public static Block Create(
         IReadOnlyList<ReportEntry> all, Func<ReportEntry, bool> has, string why, Func<IReadOnlyList<ReportEntry>, Figure> figure,
         int most = int.MaxValue)

@@ -43,7 +43,7 @@ internal static class Means
 /// <param name="Select">Maps the number of exits of a network to the exit.</param>
 internal sealed record ExitChoice(string Label, Func<int, int> Select)
 {
-    /// <summary>Last exits first.</summary>
+    /// <summary>The last exit, then each exit by number.</summary>
     public static IEnumerable<ExitChoice> UpTo(int exits)
         =>
         [

@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Experiments.Reports;
 internal static class RankFigure
 {
     private const int MaxImages = 1500;
-    private const int MaxImagesOfAll = 15_000; // which bounds the page
+    private const int MaxImagesOfAll = 15_000; // bounds the size of the page
 
     public static Block Build(IReadOnlyList<ReportEntry> all)
     {

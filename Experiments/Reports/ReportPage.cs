@@ -11,8 +11,8 @@ namespace Imta.MetaWeight.Experiments.Reports;
 internal static class ReportPage
 {
     /// <summary>
-    /// Escapes <c>&lt;</c>, <c>&gt;</c>, <c>&amp;</c> and non-ASCII characters, so that it cannot close the enclosing element. NaN and
-    /// infinities become null; other numbers keep seven digits, more than a chart or its table shows.
+    /// Escapes <c>&lt;</c>, <c>&gt;</c>, <c>&amp;</c> and non-ASCII characters, so that the text cannot close the enclosing element. NaN
+    /// and infinities become null; other numbers keep seven digits, more than a chart or its table shows.
     /// </summary>
     private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web)
     {

@@ -6,17 +6,17 @@ namespace Imta.MetaWeight.Experiments.Reports;
 
 /// <summary>Follows runs in progress, for <c>imta report --watch</c>. Changes nothing in their folders.</summary>
 /// <param name="folders">Run and sweep folders.</param>
-/// <param name="write">Makes the report of what is there; told whether any is in progress.</param>
+/// <param name="write">Writes the report of what is there; its argument says whether any run is in progress.</param>
 internal sealed class ReportWatch(IReadOnlyList<string> folders, Action<bool> write)
 {
     private const int RestPerWork = 4; // leaves the cores to the runs
-    private const int MaxFailures = 2; // one after another
+    private const int MaxFailures = 2; // in a row
 
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(2);
 
-    /// <summary>Writes now and after every change, until no process trains any of the runs, and then once more.</summary>
-    /// <param name="stop">Ends it earlier, too after writing once more.</param>
-    /// <exception cref="UsageException">A folder is no run or sweep, or a table stays damaged.</exception>
+    /// <summary>Writes now and after every change, until no process is training any of the runs, and then once more.</summary>
+    /// <param name="stop">Ends it earlier, also after writing once more.</param>
+    /// <exception cref="UsageException">A folder is not a run or sweep, or a table stays damaged.</exception>
     public void Run(CancellationToken stop)
     {
         string? written = null;
@@ -27,7 +27,7 @@ internal sealed class ReportWatch(IReadOnlyList<string> folders, Action<bool> wr
             var clock = Stopwatch.StartNew();
             try
             {
-                goesOn = Watched().Any(IsInUse) && !stop.IsCancellationRequested; // first: what a run writes last is there when it is over
+                goesOn = Watched().Any(IsInUse) && !stop.IsCancellationRequested; // first: a run that is over has written its last files
                 string stamp = string.Join('\n', Watched().Select(RunReader.StampOf));
                 if (stamp != written || !goesOn)
                 {
@@ -40,7 +40,7 @@ internal sealed class ReportWatch(IReadOnlyList<string> folders, Action<bool> wr
             catch (Exception e) when (
                 (goesOn, failures) is (true, < MaxFailures) && e is UsageException or IOException or UnauthorizedAccessException)
             {
-                failures++; // by a table that is being written, perhaps, or a file that is being replaced
+                failures++; // perhaps a table is being written, or a file replaced
             }
 
             TimeSpan rest = RestPerWork * clock.Elapsed;
@@ -62,7 +62,7 @@ internal sealed class ReportWatch(IReadOnlyList<string> folders, Action<bool> wr
         }
         catch (UnauthorizedAccessException)
         {
-            return true; // another user's lock, which goes when it is released
+            return true; // another user's lock, which is deleted when released
         }
     }
 }

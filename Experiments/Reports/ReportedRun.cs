@@ -53,7 +53,7 @@ internal sealed partial class ReportedRun
 
     public IReadOnlyList<TimingRow> Timing => Table<TimingRow>(_folder.Timing);
 
-    /// <summary>The answers to the test images; without images if the file is missing.</summary>
+    /// <summary>The predictions for the test images; without images if the file is missing.</summary>
     public TestAnswers Answers => Once(_folder.Evaluation.Predictions, file
         => new TestAnswers(WholeRows<PredictionRow>(file, row => row.Exit, CsvTable.Read<PredictionRow>(file))
             .Where(row => row.Split == "test"), file));
@@ -75,7 +75,7 @@ internal sealed partial class ReportedRun
 
     private IReadOnlyList<T> WholeTable<T>(string file, Func<T, int> exitOf) => WholeRows(file, exitOf, Table<T>(file));
 
-    /// <summary>What is made of a file, made once.</summary>
+    /// <summary>What is read from a file, read only once.</summary>
     private T Once<T>(string file, Func<string, T> read) where T : class
     {
         if (!_tables.TryGetValue(file, out object? made))
@@ -86,7 +86,7 @@ internal sealed partial class ReportedRun
         return (T)made;
     }
 
-    /// <summary>The rows of a table that is written whole: as many for every exit, of those that have a cost.</summary>
+    /// <summary>The rows of a table that is written whole: equally many for every exit that has a row in <c>cost.csv</c>.</summary>
     private IReadOnlyList<T> WholeRows<T>(string file, Func<T, int> exitOf, IReadOnlyList<T> rows)
     {
         if (!File.Exists(file))
@@ -144,7 +144,7 @@ internal sealed partial class ReportedRun
     private static partial Regex WeightsName();
 }
 
-/// <summary>The columns a report uses of a row of <c>weights/epoch-NNNN.csv</c>.</summary>
+/// <summary>The columns of a row of <c>weights/epoch-NNNN.csv</c> that a report uses.</summary>
 [CsvRecord]
 internal sealed partial record SavedWeight
 {

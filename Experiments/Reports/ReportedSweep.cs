@@ -18,7 +18,7 @@ internal sealed class ReportedSweep(SweepFolder folder)
 
     public IReadOnlyList<ComparisonRow> Comparison { get; } = CsvTable.Read<ComparisonRow>(folder.Comparison);
 
-    /// <summary>Its variants: of each the finished runs or, before there is one, those under way.</summary>
+    /// <summary>Its variants, each with its finished runs or, while there are none, those in progress.</summary>
     public IEnumerable<ReportEntry> Variants(RunReader reader) =>
         from variant in Runs.GroupBy(row => row.Variant)
         let done = variant.Where(row => row.State == SweepFolder.Done).Select(FinishedFolder).ToArray()

@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <summary>The results as numbers: each exit, and early exits by budget.</summary>
 internal static class ResultTables
 {
-    private const int BudgetStep = 5; // of p, as imta eval prints
+    private const int BudgetStep = 5; // of p, as in the output of imta eval
 
     public static Block Exits(IReadOnlyList<ReportEntry> entries)
     {
@@ -88,7 +88,7 @@ internal static class ResultTables
 
     private static string Percent(IEnumerable<double> values) => Mean(values.Select(value => 100 * value), "0.00");
 
-    /// <summary>Of multiply-adds or parameters, which seeds share: the mean alone.</summary>
+    /// <summary>Multiply-adds or parameters: the mean, without a range.</summary>
     private static string Count(IEnumerable<double> values) => values.Average().ToString("N0", CultureInfo.InvariantCulture);
 
     private static string Mean(IEnumerable<double> values, string format)

@@ -3,7 +3,7 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>Reads runs, and again only what has changed since.</summary>
+/// <summary>Reads runs, and rereads only those that have changed.</summary>
 internal sealed class RunReader
 {
     private static readonly string[] Extensions = [".csv", ".json", ".yaml"];

@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <summary>Tables of the runs, their differing settings, and their environments.</summary>
 internal static class RunTables
 {
-    private const int MostColumns = 8; // of runs; more have a row each
+    private const int MostColumns = 8; // for runs; if there are more, each gets a row
     private static readonly string[] PerRunKeys =
         ["start", "command_line", "initial_weights", "extends", "sessions", "training_seconds"];
 

@@ -84,7 +84,7 @@ internal static class SweepStatistics
         Choices = ["quantity"],
     };
 
-    /// <summary>One view per key quantity that at least two seeds have of a variant and its baseline.</summary>
+    /// <summary>One view per key quantity that a variant and its baseline share for at least two seeds.</summary>
     private static View[] DifferenceViews(ReportedSweep sweep)
         => [.. from column in Shown
                where IsShare(column.Metric)

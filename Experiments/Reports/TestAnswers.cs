@@ -2,7 +2,7 @@ using Imta.MetaWeight.Experiments.Runs;
 
 namespace Imta.MetaWeight.Experiments.Reports;
 
-/// <summary>What K exits answer to N test images, from <c>predictions.csv</c>; images in file order, exits from 0.</summary>
+/// <summary>The predictions of K exits for N test images, from <c>predictions.csv</c>; sorted by image, exits from 0.</summary>
 internal sealed class TestAnswers
 {
     private readonly long[] _labels; // N
@@ -43,7 +43,7 @@ internal sealed class TestAnswers
     /// <summary>The class that an exit predicts.</summary>
     public long Answer(int image, int exit) => _answers[(image * Exits) + exit];
 
-    /// <summary>Its softmax probability.</summary>
+    /// <summary>The softmax probability of that class.</summary>
     public float Confidence(int image, int exit) => _confidence[(image * Exits) + exit];
 
     /// <summary>Whether an exit's prediction is the image's class.</summary>

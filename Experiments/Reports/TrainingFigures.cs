@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Experiments.Reports;
 internal static class TrainingFigures
 {
     private const string FromFirstEpoch = "epochs.csv, which is written with a run's first epoch";
-    private const int MaxPoints = 20_000; // of a figure, which bounds the page
+    private const int MaxPoints = 20_000; // of a figure; bounds the size of the page
 
     /// <summary>What a view shows: its labels, and a run's values by epoch.</summary>
     private sealed record Curve(IReadOnlyList<string>? Labels, Func<ReportedRun, IEnumerable<Value>> Values);
@@ -26,7 +26,7 @@ internal static class TrainingFigures
         new Axis("validation loss, nats", "number"), "validation losses in epochs.csv, which are written from the first epoch "
             + "unless data.validation=0", row => row.ValidationLoss);
 
-    /// <summary>Null if no run has one.</summary>
+    /// <summary>Null if no run has a meta loss.</summary>
     public static Block? MetaLoss(IReadOnlyList<ReportEntry> all) => OrNull(Draw(
         all, "meta-loss", "Meta loss", "Meta objective after the lookahead, summed over exits, mean over each epoch (epochs.csv",
         new Axis("meta loss, nats", "number"), null, "meta losses in epochs.csv, which runs with meta.enabled=true write",
@@ -104,7 +104,7 @@ internal static class TrainingFigures
     private static int LastExit(IReadOnlyList<ReportEntry> entries)
         => entries.SelectMany(entry => entry.Runs).Select(LastExit).DefaultIfEmpty().Max();
 
-    /// <summary>Of too many points, every nth of each curve and the last.</summary>
+    /// <summary>If there are too many points: every nth point of each curve, and its last.</summary>
     private static View[] Thinned(View[] views)
     {
         int step = (views.Sum(view => view.Series.Sum(series => series.Points.Count)) + MaxPoints - 1) / MaxPoints;

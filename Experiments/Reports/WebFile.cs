@@ -3,10 +3,10 @@ namespace Imta.MetaWeight.Experiments.Reports;
 /// <summary>The files of <c>web/</c> and their libraries, embedded by the build.</summary>
 internal static class WebFile
 {
-    /// <summary>What makes ECharts options of figures, in the order of use.</summary>
+    /// <summary>The scripts that turn figures into ECharts options, in loading order.</summary>
     public static readonly string[] Charts = ["formats.js", "matrix.js", "charts.js"];
 
-    /// <summary>What lays out the page.</summary>
+    /// <summary>The scripts that lay out the page.</summary>
     public static readonly string[] Page = ["reload.js", "report.js"];
 
     public const string Style = "report.css";
@@ -16,7 +16,7 @@ internal static class WebFile
 
     private const string Bundle = "echarts-bundle.js";
 
-    /// <summary>The part of the bundle after ECharts: ecStat and the Blazor glue code.</summary>
+    /// <summary>How the part of the bundle after ECharts starts: ecStat and the Blazor glue code.</summary>
     private const string NextInBundle = "\n!function(n,r){";
 
     /// <summary>ECharts alone, the first part of the bundle.</summary>

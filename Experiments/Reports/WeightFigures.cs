@@ -41,7 +41,7 @@ internal static class WeightFigures
 
     /// <summary>Whether weights vary from sample to sample, and every sample has a value for the x axis.</summary>
     private static bool HasLearnedWeights(ReportEntry entry, Func<SavedWeight, double?> of)
-        => !entry.First.Epochs.All(row => row.WeightStd is 0) // tells at once
+        => !entry.First.Epochs.All(row => row.WeightStd is 0) // the quick check first
             && entry.First.Weights is ({ }, { Count: > 0 } rows) && rows.All(row => of(row) is not null)
             && rows.GroupBy(row => row.Exit).Any(exit => exit.Any(row => row.Weight != exit.First().Weight));
 

@@ -5,8 +5,8 @@ using CsvHelper;
 namespace Imta.MetaWeight.Experiments.Runs;
 
 /// <summary>
-/// CSV files: written with snake_case headers, commas, invariant culture and <c>\n</c>; read also with <c>\r\n</c>, with further columns
-/// and in another order.
+/// CSV files: written with snake_case headers, commas, invariant culture and <c>\n</c>; reading also accepts <c>\r\n</c>, further columns
+/// and another column order.
 /// </summary>
 internal static class CsvTable
 {
@@ -18,7 +18,7 @@ internal static class CsvTable
         Quoting = CsvQuoting.WhenNeededOrWhitespace,
     };
 
-    /// <summary>The reader's defaults guess the separator and mend what is damaged: a torn table would be read as another one.</summary>
+    /// <summary>The reader's defaults guess the separator and repair damage: a torn table would be read as a different one.</summary>
     private static readonly CsvReaderOptions Accepted = new()
     {
         Separator = ',',
@@ -34,7 +34,7 @@ internal static class CsvTable
     /// <summary>Appends rows to a table, writing the header first if it is new.</summary>
     public static void Append<T>(string path, IEnumerable<T> rows) => AppendTo(path, stream => WriteTo(stream, rows));
 
-    /// <summary>More rows at the end of a table of numbers, which starts with its header.</summary>
+    /// <summary>Appends rows to a table of numbers, writing the header first if it is new.</summary>
     /// <param name="path">The file.</param>
     /// <param name="header">The names of the columns.</param>
     /// <param name="rows">A value per column; null: an empty field.</param>
@@ -80,7 +80,7 @@ internal static class CsvTable
         }
     }
 
-    /// <summary>Drops the rows after <paramref name="epoch"/>, which the first column is, and a torn last line.</summary>
+    /// <summary>Drops the rows whose first column, the epoch, is after <paramref name="epoch"/>, and a torn last line.</summary>
     public static void TruncateAfter(string path, int epoch)
     {
         if (!File.Exists(path))
@@ -170,6 +170,6 @@ internal static class CsvTable
     };
 }
 
-/// <summary>A column of type double whose values are fractions, 0 … 1; a table with others is refused.</summary>
+/// <summary>A column of type double whose values are fractions, 0 … 1; a table with other values is rejected.</summary>
 [AttributeUsage(AttributeTargets.Property)]
 internal sealed class FractionAttribute : Attribute;

@@ -14,9 +14,9 @@ internal static class EnvironmentReport
 
     /// <param name="settings">The run's settings.</param>
     /// <param name="commandLine">The arguments that started it.</param>
-    /// <param name="start">When.</param>
+    /// <param name="start">When it started.</param>
     /// <param name="images">The fingerprint of its data set.</param>
-    /// <param name="initialWeights">Its starting weights' file; null: none.</param>
+    /// <param name="initialWeights">The file of its starting weights; null: none.</param>
     /// <param name="extends">The run that it extends; null: none.</param>
     public static string Json(
         Settings settings, IReadOnlyList<string> commandLine, DateTime start, string? images, SourceFile? initialWeights,
@@ -44,7 +44,7 @@ internal static class EnvironmentReport
         },
         Format) + "\n";
 
-    /// <summary>Records that a run is resumed now, here; a file that cannot be read stays as it is.</summary>
+    /// <summary>Records that a run is resumed now, on this machine; a file that cannot be read stays as it is.</summary>
     /// <param name="path">The run's file.</param>
     /// <param name="epoch">Epochs that are done.</param>
     public static void AddSession(string path, int epoch) => Change(path, content =>
@@ -73,14 +73,14 @@ internal static class EnvironmentReport
         return sessions;
     }
 
-    /// <summary>The file that a run's starting weights come from; null: none, or it is not known.</summary>
+    /// <summary>The file that a run's starting weights come from; null: none, or not known.</summary>
     public static SourceFile? ReadInitialWeights(string path) => Guarded(
         () => JsonNode.Parse(File.ReadAllText(path))?["initial_weights"]?.Deserialize<SourceFile>(Format));
 
     /// <summary>The recorded fingerprint of a run's data set (<see cref="Data.RunData.Fingerprint"/>); null if missing.</summary>
     public static string? ReadFingerprint(string path) => Read(path, "images");
 
-    /// <summary>Whether there is such a file of a run, and not any other of that name.</summary>
+    /// <summary>Whether the file exists and is a run's, not another file of the same name.</summary>
     public static bool IsOfRun(string path) => Read(path, "version") is not null && Read(path, "dotnet") is not null;
 
     /// <summary>The peak memory of the process, in MiB.</summary>
@@ -118,16 +118,16 @@ internal static class EnvironmentReport
             return read();
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException or InvalidOperationException
-            or ArgumentException) // a key may be there twice
+            or ArgumentException) // a key may be duplicated
         {
             return null;
         }
     }
 
-    /// <summary>A process of a run, from its start on.</summary>
+    /// <summary>A session of a run: the process that started or resumed it.</summary>
     /// <param name="Start">UTC.</param>
     /// <param name="Host">The machine of rank 0.</param>
-    /// <param name="Epoch">Epochs that were done.</param>
+    /// <param name="Epoch">Epochs that were done before it.</param>
     private sealed record Session(string Start, string Host, int Epoch);
 }
 
@@ -138,5 +138,5 @@ internal sealed record SourceFile(string Path, string Sha256);
 
 /// <summary>The run that another one extends, in <c>environment.json</c>.</summary>
 /// <param name="Path">Its folder's full path.</param>
-/// <param name="Epoch">Its epochs, with which the longer run begins.</param>
+/// <param name="Epoch">Its number of epochs, after which the longer run continues.</param>
 internal sealed record ExtendedFrom(string Path, int Epoch);

@@ -17,7 +17,7 @@ internal static class NetworkBuilder
     /// <param name="phase">The phase.</param>
     /// <param name="device">Its device.</param>
     /// <param name="phaseOne">
-    /// In phase II: the phase I network, of which it takes ownership; null: a freshly initialised one.
+    /// In phase II: the phase I network, whose ownership is transferred; null: a freshly initialised one.
     /// </param>
     /// <exception cref="UsageException">No network can be built from the settings.</exception>
     public static MultiExitNetwork ForPhase(TrainingPhase phase, Device device, ExitHeadNetwork? phaseOne = null)
@@ -27,7 +27,7 @@ internal static class NetworkBuilder
             return PhaseTwo(phase.Settings, phaseOne ?? PhaseOne(TrainingPhase.PhaseOneSettings(phase.Settings), device), device);
         }
 
-        ExitHeadNetwork network = PhaseOne(phase.Settings, device); // GE and boosting, which phase I may not have, are in its graph
+        ExitHeadNetwork network = PhaseOne(phase.Settings, device); // with GE and boosting in its graph, which phase I may lack
         using (phaseOne)
         {
             if (phaseOne is not null)
@@ -39,7 +39,7 @@ internal static class NetworkBuilder
         return network;
     }
 
-    /// <summary>The network whose parameters are all trained: of a single phase, or of phase I; freshly initialised.</summary>
+    /// <summary>The network whose parameters are all trained, of a single phase or of phase I; freshly initialised.</summary>
     /// <exception cref="UsageException">No network can be built from the settings.</exception>
     public static ExitHeadNetwork PhaseOne(Settings settings, Device device)
     {
@@ -47,7 +47,7 @@ internal static class NetworkBuilder
         return PhaseOne(settings, device, long.MaxValue);
     }
 
-    /// <summary>The memory that a network on a device can take; null: unknown.</summary>
+    /// <summary>The memory available to a network on a device; null: unknown.</summary>
     public static long? AvailableMemory(Device device)
         => device.type == DeviceType.CUDA ? CudaDevices.FreeMemory(device.index) : AvailableResources.FreeMemory("/");
 
@@ -78,7 +78,7 @@ internal static class NetworkBuilder
         return new(phaseOne, settings.Modifiers.Isc, settings.Phase2.FrozenNorm, factory) { FeatureType = settings.Model.FeatureType };
     }
 
-    /// <summary>Counts the network by its shapes: one that is too large would be killed by the system while it is made.</summary>
+    /// <summary>Counts memory from shapes alone: the system would kill the process while it builds too large a network.</summary>
     private static void RequireMemory(Settings settings, Device device)
     {
         if (AvailableMemory(device) is not { } available)
@@ -98,7 +98,7 @@ internal static class NetworkBuilder
         }
         catch (Exception e) when (e is ExternalException or InvalidOperationException)
         {
-            // A backbone of another's whose constructor reads its parameters' values: shapes alone do not make it.
+            // A third-party backbone whose constructor reads parameter values cannot be built from shapes alone.
         }
     }
 

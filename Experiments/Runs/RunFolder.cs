@@ -4,7 +4,7 @@ using Imta.MetaWeight.Experiments.Configuration;
 namespace Imta.MetaWeight.Experiments.Runs;
 
 /// <summary>The folder of a run and the paths in it.</summary>
-/// <param name="path">Where; nothing has to be there.</param>
+/// <param name="path">Its path; nothing has to exist there.</param>
 internal sealed class RunFolder(string path)
 {
     public const string EventFiles = "events.out.tfevents.*"; // TensorBoard's names
@@ -27,7 +27,7 @@ internal sealed class RunFolder(string path)
     /// <summary>The tables of the evaluation.</summary>
     public EvaluationFiles Evaluation => new(Path);
 
-    /// <summary>The end of phase I, in a run of two phases.</summary>
+    /// <summary>The checkpoint at the end of phase I, in a run of two phases.</summary>
     public string PhaseOneCheckpoint => In("checkpoints", "phase1.pt");
 
     public string LatestCheckpoint => In("checkpoints", "latest.pt");
@@ -57,8 +57,8 @@ internal sealed class RunFolder(string path)
     /// <param name="replace">Whether to replace an existing run.</param>
     /// <param name="environment">The run's environment: the first file written, which marks the folder as a run.</param>
     /// <param name="config">Its configuration.</param>
-    /// <param name="held">Keeps other processes from training in it until it is disposed.</param>
-    /// <exception cref="UsageException">The folder is not empty or cannot be written.</exception>
+    /// <param name="held">Keeps other processes from training in the folder until disposed.</param>
+    /// <exception cref="UsageException">The folder is in use, has content that is not to be replaced, or cannot be written.</exception>
     public static RunFolder Create(string path, bool replace, string environment, string config, out IDisposable held)
     {
         Check(path, replace);
@@ -119,7 +119,7 @@ internal sealed class RunFolder(string path)
     public static RunFolder? Containing(string checkpoint)
         => Directory.GetParent(checkpoint) is { Name: "checkpoints", Parent: { } folder } ? Find(folder.FullName) : null;
 
-    /// <summary>Whether no command but <c>train</c> may write a file: the configuration, the log, and the tables of training.</summary>
+    /// <summary>Whether only <c>train</c> may write a file: configuration, environment, log, and the tables of training.</summary>
     /// <param name="file">Its full path.</param>
     public bool OnlyTrainingWrites(string file)
         => new[] { Config, Environment, Log, Epochs, Timing }.Any(own => System.IO.Path.GetFullPath(own) == file);
@@ -133,8 +133,8 @@ internal sealed class RunFolder(string path)
     public IDisposable Acquire(string otherwise = "or stop it") => FolderLock.TryAcquire(Path)
         ?? throw new UsageException($"{Path} is being trained by another process; wait for it, {otherwise}");
 
-    /// <summary>The folder of an existing run.</summary>
-    /// <exception cref="UsageException">It does not exist.</exception>
+    /// <summary>The folder of an existing run that is to be resumed.</summary>
+    /// <exception cref="UsageException">It does not exist, has no checkpoint to resume from, or cannot be written.</exception>
     public static RunFolder Open(string path)
     {
         var folder = new RunFolder(path);
@@ -156,7 +156,7 @@ internal sealed class RunFolder(string path)
 
     /// <summary>A run's latest checkpoint, or the file itself.</summary>
     /// <param name="source">A run folder or a checkpoint.</param>
-    /// <exception cref="UsageException">It does not exist.</exception>
+    /// <exception cref="UsageException">It does not exist, or the folder has no such checkpoint.</exception>
     public static string CheckpointOf(string source)
     {
         if (!Directory.Exists(source))
@@ -183,7 +183,7 @@ internal sealed class RunFolder(string path)
     public bool HasDifferentData(string? fingerprint)
         => fingerprint is not null && EnvironmentReport.ReadFingerprint(Environment) is { } then && then != fingerprint;
 
-    /// <summary>Takes away what was written after an epoch, and files that were being written when a run was killed.</summary>
+    /// <summary>Removes what was written after an epoch, and files that were being written when a run was killed.</summary>
     public void DiscardAfter(int epoch)
     {
         CsvTable.TruncateAfter(Epochs, epoch);
@@ -194,7 +194,7 @@ internal sealed class RunFolder(string path)
         ]);
     }
 
-    /// <summary>Takes away what <c>imta eval</c> and <c>imta calibrate</c> made of an earlier epoch's network.</summary>
+    /// <summary>Removes what the evaluation and <c>imta calibrate</c> wrote for an earlier epoch's network.</summary>
     public void RemoveEvaluation() => Remove(Evaluation.All);
 
     /// <summary>A checkpoint that is kept (<c>run.checkpointEvery</c>).</summary>
@@ -203,8 +203,8 @@ internal sealed class RunFolder(string path)
     public string Weights(int epoch) => In("weights", string.Create(CultureInfo.InvariantCulture, $"epoch-{epoch:0000}.csv"));
 
     /// <summary>
-    /// What a run writes, but the two files that a new run writes first; what else a user keeps in the folder is not the run's. Checkpoints
-    /// come first: a run without tables must not be resumable.
+    /// What a run writes, except the two files that a new run writes first; whatever else a user keeps in the folder is left alone.
+    /// Checkpoints come first: a run without tables must not be resumable.
     /// </summary>
     private IEnumerable<string> Replaced =>
     [
@@ -214,7 +214,7 @@ internal sealed class RunFolder(string path)
         .. Directory.Exists(TensorBoard) ? Directory.GetFiles(TensorBoard, EventFiles) : [],
     ];
 
-    /// <summary>The numbers of the epochs that have a file there, whole or unfinished; other files may have such a number too.</summary>
+    /// <summary>The epochs that have such a file, complete or partial; other files may have such a number too.</summary>
     private static IEnumerable<int> EpochsWith(Func<int, string> pathOf) => System.IO.Path.GetDirectoryName(pathOf(0)) is { } folder
         && Directory.Exists(folder)
             ? Directory.EnumerateFiles(folder, "epoch-*").Select(NumberOf).Where(number => number >= 0)

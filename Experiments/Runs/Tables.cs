@@ -4,7 +4,7 @@ using Imta.MetaWeight.Backbones;
 
 namespace Imta.MetaWeight.Experiments.Runs;
 
-/// <summary>What is read of a row of <c>epochs.csv</c>, one exit in one epoch; <c>EpochColumn</c>s write it.</summary>
+/// <summary>What is read from a row of <c>epochs.csv</c>, one exit in one epoch; <c>EpochColumn</c>s write it.</summary>
 [CsvRecord]
 internal sealed partial record SavedEpoch
 {

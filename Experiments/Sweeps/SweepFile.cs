@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Experiments.Sweeps;
 /// <summary>
 /// What a sweep file says: <c>config</c> (a configuration, relative to it), <c>seeds</c>, <c>set</c> (settings of all runs),
 /// <c>variants</c> (named settings), <c>grid</c> (lists of values; all combinations, for every variant), <c>baseline</c> (the variant to
-/// compare with; in a grid with variants also one of those, compared at the same grid point).
+/// compare with; in a grid with variants it may also be one of these, compared at the same grid point).
 /// </summary>
 internal sealed class SweepFile
 {
@@ -19,7 +19,7 @@ internal sealed class SweepFile
     private readonly IReadOnlyList<YamlEntry> _entries;
 
     /// <param name="path">The file.</param>
-    /// <exception cref="UsageException">It is not there or no sweep file.</exception>
+    /// <exception cref="UsageException">It does not exist or is not a sweep file.</exception>
     public SweepFile(string path)
     {
         (_path, _entries) = (path, YamlReader.ReadKeys(SettingsLoader.ReadText(path), path));
@@ -36,7 +36,7 @@ internal sealed class SweepFile
     /// <summary>The settings of all runs.</summary>
     public IEnumerable<SettingsOverride> Common => OfGroup("set").Select(ToOverride);
 
-    /// <summary>The seeds, of the file or of the command line.</summary>
+    /// <summary>The seeds, from the file or the command line.</summary>
     /// <param name="given">Seeds, separated by commas (<c>--seeds</c>); null: the file's, or 0.</param>
     /// <exception cref="UsageException">They are not distinct integers from 0.</exception>
     public int[] Seeds(string? given)
@@ -63,7 +63,7 @@ internal sealed class SweepFile
 
     /// <summary>Counts the runs before expanding the grid.</summary>
     /// <param name="seeds">The number of seeds.</param>
-    /// <exception cref="UsageException">They are more than 10,000.</exception>
+    /// <exception cref="UsageException">There are more than 10,000.</exception>
     public void CheckCount(int seeds)
     {
         double runs = Names().DefaultIfEmpty("").Count() * (double)seeds;
@@ -75,7 +75,7 @@ internal sealed class SweepFile
     }
 
     /// <summary>The named variants, or a single unnamed one, times the grid.</summary>
-    /// <exception cref="UsageException">A wrong name, a wrong grid, or a setting that is the sweep's.</exception>
+    /// <exception cref="UsageException">An invalid name or grid, or a setting that is reserved for the sweep.</exception>
     public IEnumerable<SweepVariant> Variants()
     {
         (string Name, SettingsOverride[] Settings)[] points = [.. Grid()];
@@ -174,8 +174,8 @@ internal sealed class SweepFile
         }
     }
 
-    /// <summary>A setting of the command line, which may not be one of those that a sweep gives itself.</summary>
-    /// <exception cref="UsageException">It is.</exception>
+    /// <summary>A setting from the command line, which must not be one that the sweep sets itself.</summary>
+    /// <exception cref="UsageException">It is one.</exception>
     public static SettingsOverride NotReserved(SettingsOverride given)
         => ReservedKeyProblem(given.Source, given.Key) is { } problem ? throw new UsageException(problem) : given;
 

@@ -51,7 +51,7 @@ internal sealed class SweepFolder(string path)
         }
     }
 
-    /// <summary>Locks the folder for a plan; null if another process uses it.</summary>
+    /// <summary>Locks the folder for a plan; null if another process is using it.</summary>
     public IDisposable? TryLock(SweepPlan plan)
     {
         Directory.CreateDirectory(path);
@@ -66,7 +66,7 @@ internal sealed class SweepFolder(string path)
         return held;
     }
 
-    /// <summary>The state of each run, from the table; empty where there is no sweep.</summary>
+    /// <summary>The state of each run, from the table; empty if there is no sweep.</summary>
     /// <exception cref="UsageException">The table is damaged.</exception>
     public Dictionary<(string Variant, int Seed), SweepRunRow> States() => !IsSweep(path)
         ? []

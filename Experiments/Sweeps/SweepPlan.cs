@@ -18,7 +18,7 @@ internal sealed record SweepRun(string Variant, int Seed, IReadOnlyList<Settings
 }
 
 /// <summary>One variant of a sweep.</summary>
-/// <param name="Name">Its whole name.</param>
+/// <param name="Name">Its full name.</param>
 /// <param name="Group">The part of it that the file gives under <c>variants</c>; empty: none.</param>
 /// <param name="Point">The part of it that says where it is in the grid; empty: there is none.</param>
 /// <param name="Settings">Its settings.</param>
@@ -26,19 +26,19 @@ internal sealed record SweepVariant(string Name, string Group, string Point, IRe
 {
     private const int Listed = 10;
 
-    /// <summary>What a message says of a name that no variant has.</summary>
+    /// <summary>The message about a name that no variant has.</summary>
     public static string Unknown(string name, SweepVariant[] variants)
         => $"unknown variant {Terminal.Sanitize(name)}; the variants are "
             + $"{string.Join(", ", variants.Take(Listed).Select(variant => variant.Name))}{(variants.Length > Listed ? ", ..." : "")}";
 }
 
-/// <summary>What a sweep runs: a file's variants and seeds, or those of them that the command line chooses.</summary>
+/// <summary>What a sweep runs: a file's variants and seeds, or those that the command line chooses.</summary>
 /// <param name="File">The sweep file.</param>
 /// <param name="Config">The configuration file; null: the built-in configuration.</param>
 /// <param name="Variants">All names, in the file's order.</param>
 /// <param name="Baselines">The baseline of each variant except the baselines themselves; empty: no comparison.</param>
 /// <param name="Runs">The runs, by seed, then variant.</param>
-/// <param name="Others">The runs not chosen, of seeds that the sweep's folder knows too: they are not run, and stay in the tables.</param>
+/// <param name="Others">The runs not chosen, also those of other seeds in the sweep's folder: not run, but kept in the tables.</param>
 /// <param name="Given">What the command line adds to the file; empty: nothing.</param>
 internal sealed record SweepPlan(
     string File, string? Config, IReadOnlyList<string> Variants, IReadOnlyDictionary<string, string> Baselines,
@@ -49,7 +49,7 @@ internal sealed record SweepPlan(
     /// <param name="data">The folder of the data set (<c>--data</c>); null: as configured.</param>
     /// <param name="overrides">Further settings of all runs (<c>--set</c>), which variants and grid override.</param>
     /// <param name="seeds">Seeds, separated by commas (<c>--seeds</c>); null: the file's.</param>
-    /// <param name="chosen">The variants to run, or those before the grid (<c>--variant</c>); null or empty: all.</param>
+    /// <param name="chosen">The variants to run, by full name or without the grid point (<c>--variant</c>); null or empty: all.</param>
     /// <param name="known">The seeds that the sweep's folder knows.</param>
     /// <exception cref="UsageException">One line: what is wrong, where, and what is expected.</exception>
     public static SweepPlan Load(

@@ -2,7 +2,7 @@ using System.Diagnostics;
 
 namespace Imta.MetaWeight.Experiments.Sweeps;
 
-/// <summary>A run of a sweep in a child process, which ends with this one: its standard input is a pipe that closes then.</summary>
+/// <summary>A run of a sweep in a child process, which ends when this one does: its standard input is a pipe that then closes.</summary>
 internal sealed class SweepProcess : IDisposable
 {
     private const string Program = "imta: "; // prefix of its messages
@@ -43,7 +43,7 @@ internal sealed class SweepProcess : IDisposable
     /// <summary>Asks the run to stop at a point where nothing is lost.</summary>
     public void RequestStop() => _process.StandardInput.Close();
 
-    /// <summary>Waits for exit; returns the exit code and the last line on standard error.</summary>
+    /// <summary>Waits for exit; returns the exit code and the last line on standard error that is not a warning.</summary>
     public (int Code, string? Message) WaitForExit()
     {
         _process.WaitForExit();

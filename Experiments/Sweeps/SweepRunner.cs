@@ -57,13 +57,13 @@ internal sealed class SweepRunner
         _monitor.Track(_plan.Runs.Sum(run => run.Epochs), _epochs.Values.Sum(), () => Loop(left, stop));
     }
 
-    /// <summary>The states that earlier commands left: of runs to make all, of others those that there is something of.</summary>
+    /// <summary>Restores the states that earlier commands left, of all chosen runs and of the others that left something.</summary>
     private void Restore()
     {
         var before = _folder.States();
         foreach ((SweepRun run, bool chosen) in _plan.Runs.Select(run => (run, true)).Concat(_plan.Others.Select(run => (run, false))))
         {
-            // One without a row may be of a variant that the file did not list for a while.
+            // A run without a row may belong to a variant that was temporarily removed from the file.
             SweepRunRow? row = before.GetValueOrDefault((run.Variant, run.Seed));
             bool ended = row is null ? _folder.EpochsDone(run) == run.Epochs : row.State == SweepFolder.Done;
             if (ended && LoadMetrics(run))
@@ -72,7 +72,7 @@ internal sealed class SweepRunner
             }
             else if (!chosen && row is { State: SweepFolder.Failed })
             {
-                _states[(run.Variant, run.Seed)] = row; // perhaps without a folder: refused before it had one
+                _states[(run.Variant, run.Seed)] = row; // perhaps without a folder, if it was rejected before it had one
             }
             else if (chosen || (row is not null && Directory.Exists(_folder.RunPath(run))))
             {

@@ -53,8 +53,8 @@ internal static class SweepSummary
     }
 
     /// <summary>
-    /// The mean accuracy over costs from the first exit's to the last's, equally: the area below the straight lines through the budgets'
-    /// points, between the first and the last exit alone, over its width.
+    /// The mean accuracy over all costs from the first exit's to the last's, equally weighted: the area under the straight lines from the
+    /// first exit alone through the budgets' points to the last exit alone, divided by its width.
     /// </summary>
     /// <param name="exits">Multiply-adds and accuracy of each exit alone, K.</param>
     /// <param name="budgets">Mean multiply-adds and accuracy of each budget, in any order.</param>
@@ -117,7 +117,7 @@ internal static class SweepSummary
         return rows.Select(row => adjusted.TryGetValue(row, out double p) ? row with { PairedHolm = p } : row);
     }
 
-    /// <summary>P-values that hold for all tests of a family together, in their order (Holm, Scand. J. Statist. 1979).</summary>
+    /// <summary>P-values adjusted for all tests of a family together, in the given order (Holm, Scand. J. Statist. 1979).</summary>
     internal static double[] Holm(double[] p)
     {
         int[] order = [.. Enumerable.Range(0, p.Length).OrderBy(i => p[i])];
@@ -219,7 +219,7 @@ internal static class SweepSummary
     /// <param name="High">Its upper end.</param>
     internal sealed record TTest(double T, double DegreesOfFreedom, double P, double Low, double High)
     {
-        private const double Rounding = 1e-12; // of fractions that are equal up to rounding
+        private const double Rounding = 1e-12; // relative error of values that are equal up to rounding
 
         /// <summary>Null if nothing varies.</summary>
         public static TTest? Create(double difference, double error, double freedom, double[] values)

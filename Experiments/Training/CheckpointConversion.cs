@@ -7,7 +7,7 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>A checkpoint in the model of its run, on the CPU, from which it is written in another format.</summary>
+/// <summary>A checkpoint loaded into the model of its run, on the CPU, to be written in another format.</summary>
 internal sealed class CheckpointConversion : IDisposable
 {
     private readonly string _source;
@@ -18,7 +18,7 @@ internal sealed class CheckpointConversion : IDisposable
     private readonly IReadOnlyDictionary<string, TorchValue> _metadata;
 
     /// <param name="source">The file, for messages.</param>
-    /// <param name="settings">The run's.</param>
+    /// <param name="settings">The run's settings.</param>
     /// <param name="phase">The phase that trained it.</param>
     /// <param name="model">The model with its state; ownership is transferred.</param>
     /// <param name="epochs">Completed epochs of the run; 0: unknown.</param>
@@ -28,13 +28,13 @@ internal sealed class CheckpointConversion : IDisposable
         IReadOnlyDictionary<string, TorchValue> metadata)
         => (_source, _settings, _phase, _model, _epochs, _metadata) = (source, settings, phase, model, epochs, metadata);
 
-    /// <summary>What of the file is not converted, a line each.</summary>
+    /// <summary>What is not converted, one line each.</summary>
     public IReadOnlyList<string> Warnings { get; private init; } = [];
 
-    /// <summary>How much of the optimisers' state a file of another program has; null: the file is of <c>imta train</c>.</summary>
+    /// <summary>How much of the optimisers' state another program's file has; null: the file is from <c>imta train</c>.</summary>
     public OptimiserFit? Optimisers { get; private init; }
 
-    /// <summary>From a checkpoint of <c>imta train</c>.</summary>
+    /// <summary>Loads a checkpoint of <c>imta train</c>.</summary>
     /// <param name="source">The file.</param>
     /// <exception cref="UsageException">The file is damaged, or its model cannot be built.</exception>
     public static CheckpointConversion FromNative(string source)
@@ -61,10 +61,10 @@ internal sealed class CheckpointConversion : IDisposable
         };
     }
 
-    /// <summary>From a file of another program.</summary>
+    /// <summary>Loads a file of another program.</summary>
     /// <param name="foreign">The file.</param>
-    /// <param name="settings">The configuration of the run that it is to be of.</param>
-    /// <param name="compared">Told how the file's tensors fit the model's, before they have to.</param>
+    /// <param name="settings">The configuration of the run that it will belong to.</param>
+    /// <param name="compared">Receives how the file's tensors fit the model's, before a misfit throws.</param>
     /// <exception cref="UsageException">The file does not fit the configuration, or the model cannot be built.</exception>
     public static CheckpointConversion FromForeign(ForeignCheckpoint foreign, Settings settings, Action<StateFit> compared)
     {
@@ -89,7 +89,7 @@ internal sealed class CheckpointConversion : IDisposable
         };
     }
 
-    /// <summary>What it is to another program: the networks and their optimisers.</summary>
+    /// <summary>Its content for another program: the networks and their optimisers.</summary>
     public ForeignCheckpoint Content => field ??= ForeignCheckpoint.From(
         _source, _model.State, _model.Network.ParameterNames, _phase, Math.Max(0, _epochs - _phase.EpochsBefore), _metadata);
 
@@ -118,7 +118,7 @@ internal sealed class CheckpointConversion : IDisposable
 
     public void Dispose() => _model.Dispose();
 
-    /// <summary>The phase's model with a state from a file, in which class weights, derived from the data set, are not stored.</summary>
+    /// <summary>The phase's model with a state from a file; class weights are placeholders, as they come from the data set.</summary>
     private static RunModel Restored(TrainingPhase phase, Action<RunModel> restore)
     {
         RunModel model = RunModel.Build(

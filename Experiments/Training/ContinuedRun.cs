@@ -6,7 +6,7 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 
 namespace Imta.MetaWeight.Experiments.Training;
 
-/// <summary>A run that resumes from a checkpoint in a run's folder, on the same data and with the same ranks.</summary>
+/// <summary>A run that resumes from a checkpoint in a run's folder, on the same data and with as many ranks.</summary>
 /// <param name="refuseChanges">Throws if the command line would change the run.</param>
 internal abstract class ContinuedRun(Action refuseChanges) : RunOrigin
 {
@@ -15,7 +15,7 @@ internal abstract class ContinuedRun(Action refuseChanges) : RunOrigin
     /// <summary>The folder of the run.</summary>
     protected RunFolder Folder { get; set; } = null!;
 
-    /// <summary>Where it resumes.</summary>
+    /// <summary>The checkpoint that it resumes from.</summary>
     protected Checkpoint.CheckpointContent State { get; set; } = null!;
 
     public override Settings? Read()

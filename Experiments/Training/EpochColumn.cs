@@ -7,7 +7,7 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <summary>A column of <c>epochs.csv</c>: its name, its meaning, and its value at each exit after an epoch.</summary>
 public sealed partial class EpochColumn
 {
-    /// <summary>The column that the progress of training shows too.</summary>
+    /// <summary>The column that the progress line shows too.</summary>
     internal const string TrainLoss = "train_loss";
 
     private const string Rates = "learning rates of backbone and WPN at the epoch's first batch";
@@ -20,7 +20,7 @@ public sealed partial class EpochColumn
     /// <param name="samples">
     /// Samples of a half batch that are summed over the epoch and over all ranks, for <see cref="ExitEpoch.Samples"/>: <c>[n, K]</c>, or
     /// <c>[n, 1]</c> if all K exits share them, on the half batch's device; null: it has none. Called for each half batch that is not
-    /// skipped, after its update, within a dispose scope.
+    /// skipped, with Meta-GF only in an epoch's last pass, after its update, within a dispose scope.
     /// </param>
     /// <exception cref="ArgumentException">The name is not in snake_case.</exception>
     public EpochColumn(string name, string meaning, Func<ExitEpoch, double?> value, Func<HalfBatchReport, Tensor?>? samples = null)
@@ -48,7 +48,7 @@ public sealed partial class EpochColumn
     /// <summary>Whether all exits have the same value; TensorBoard then gets one curve.</summary>
     internal bool IsShared { get; init; }
 
-    /// <summary>Whether it says which row this is: no quantity.</summary>
+    /// <summary>Whether it identifies the row and is not a quantity.</summary>
     internal bool IsPosition { get; init; }
 
     /// <summary>The columns of every run, in order.</summary>
@@ -76,7 +76,7 @@ public sealed partial class EpochColumn
     ];
 
     /// <summary>The columns of every run, then others.</summary>
-    /// <exception cref="ArgumentException">Two have one name.</exception>
+    /// <exception cref="ArgumentException">Two have the same name.</exception>
     internal static IReadOnlyList<EpochColumn> DefaultsAnd(IEnumerable<EpochColumn> added)
     {
         EpochColumn[] all = [.. Defaults, .. added];
@@ -85,7 +85,7 @@ public sealed partial class EpochColumn
             : all;
     }
 
-    /// <exception cref="UsageException">A run's table has other columns than those that are to be written.</exception>
+    /// <exception cref="UsageException">A run's table has different columns from those to be written.</exception>
     internal static void CheckHeader(string table, IReadOnlyList<EpochColumn> columns)
     {
         string[] written = [.. columns.Select(column => column.Name)];
@@ -101,7 +101,7 @@ public sealed partial class EpochColumn
     private static partial Regex SnakeCase();
 }
 
-/// <summary>What is known of an exit after an epoch.</summary>
+/// <summary>What is known about an exit after an epoch.</summary>
 public sealed record ExitEpoch
 {
     /// <summary>The epoch of the run, from 1, over both phases.</summary>

@@ -6,8 +6,8 @@ using Imta.MetaWeight.Meta;
 namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>
-/// Sums over the samples of <c>epochs.csv</c>'s columns in an epoch, those of this rank, on the device; they come to the host once, at the
-/// epoch's end.
+/// This rank's sums over the samples of <c>epochs.csv</c>'s columns in an epoch. They stay on the device until needed at the
+/// epoch's end, for a checkpoint or for the progress line.
 /// </summary>
 internal sealed class EpochStatistics : IDisposable
 {
@@ -16,7 +16,7 @@ internal sealed class EpochStatistics : IDisposable
     private readonly IReadOnlyList<EpochColumn> _columns;
     private readonly long _exits;
     private readonly Tensor _sums; // float64 [columns, 3, K]
-    private double[] _total = []; // of all ranks, in that order
+    private double[] _total = []; // over all ranks, in the same layout
 
     public EpochStatistics(IReadOnlyList<EpochColumn> columns, int exits, Device device)
     {
@@ -49,7 +49,7 @@ internal sealed class EpochStatistics : IDisposable
         return new(Summed.Select(column => KeyValuePair.Create(column.Name, all.select(1, column.At).contiguous())));
     }
 
-    /// <summary>Goes on from what a checkpoint holds of this rank.</summary>
+    /// <summary>Continues from this rank's sums in a checkpoint.</summary>
     public void Restore(StateTree content, Shard shard)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -60,7 +60,7 @@ internal sealed class EpochStatistics : IDisposable
     }
 
     /// <summary>
-    /// The mean over exits of a column's samples so far, those of this rank; null: there are none. Waits for the device.
+    /// The mean of a column's samples so far, over this rank's samples and all exits; null: there are none. Waits for the device.
     /// </summary>
     public double? MeanSoFar(string column)
     {
@@ -69,7 +69,7 @@ internal sealed class EpochStatistics : IDisposable
         return new SampleSums(sums[0], sums[1], sums[2]).Mean;
     }
 
-    /// <summary>Ends the epoch: brings the sums over all ranks to the host. Waits for the device.</summary>
+    /// <summary>Ends the epoch: copies the sums over all ranks to the host. Waits for the device.</summary>
     public void Finish(ProcessGroup processGroup)
     {
         using DisposeScope scope = NewDisposeScope();

@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>A finished run that continues for more epochs of its last phase, in a folder of its own.</summary>
 /// <param name="source">The finished run's folder.</param>
-/// <param name="epochs">More epochs.</param>
+/// <param name="epochs">The number of additional epochs.</param>
 /// <param name="folder">The new run's folder; null: the default.</param>
 /// <param name="replace">Whether an existing run there is replaced.</param>
 /// <param name="refuseChanges">Throws if the command line would change anything else.</param>
@@ -24,7 +24,7 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
     public override bool Resumes => false;
 
     /// <summary>The folder of the run that is to be extended.</summary>
-    /// <exception cref="UsageException">It is none.</exception>
+    /// <exception cref="UsageException">It is not a run folder.</exception>
     public static RunFolder Find(string source) => RunFolder.Find(source)
         ?? throw new UsageException($"{source} is not a run folder (it has no config.yaml); --extend needs one");
 
@@ -57,7 +57,7 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
         {
             Origin = Line(data.Train.Count),
             CopiedBytes = Files(new RunFolder(_path)).Sum(file => new FileInfo(file.From).Length)
-                + new FileInfo(CheckpointFile).Length, // the previous one, which is not copied
+                + new FileInfo(CheckpointFile).Length, // the previous one, which is not copied but will be written
         };
 
     public override RunFolder Commit(PreparedModel model, RunData data)
@@ -90,7 +90,7 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
         }
     }
 
-    /// <summary>The folder that a path leads to.</summary>
+    /// <summary>The folder that a path leads to, with links followed.</summary>
     private static string FolderOf(string path)
     {
         string folder = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
@@ -105,8 +105,8 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
     }
 
     /// <summary>
-    /// The files that are continued: tables, sample weights but those of the end that is no end any more, and checkpoints, the latest last:
-    /// without it there is nothing to resume.
+    /// The files to continue from: tables, sample weights except those written only because the run ended, and checkpoints, the latest
+    /// last: without it there is nothing to resume.
     /// </summary>
     private IEnumerable<(string From, string To, Action<string, string> Copy)> Files(RunFolder made)
     {
@@ -125,7 +125,7 @@ internal sealed class ExtendedRun(string source, int epochs, string? folder, boo
             .Where(file => File.Exists(file.From));
     }
 
-    /// <summary>Where the run comes from, and what the schedule makes of it.</summary>
+    /// <summary>Where the run comes from, and how its learning rate continues.</summary>
     /// <param name="images">Training images.</param>
     private string Line(int images)
     {

@@ -5,8 +5,8 @@ using Imta.MetaWeight.Meta.Gradients;
 namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>
-/// Batches of held-out meta data, of the training batch size, in a random order that is redrawn after each pass (Meta-Weight-Net). Which
-/// one a training batch gets depends only on its number; the incomplete last batch of a pass is dropped.
+/// Batches of held-out meta data, of the training batch size or all images if fewer, in a random order that is redrawn after each pass
+/// (Meta-Weight-Net). Which one a training batch gets depends only on its number; the incomplete last batch of a pass is dropped.
 /// </summary>
 internal sealed class HeldOutMetaData
 {

@@ -24,7 +24,7 @@ internal sealed record InitialWeights(SourceFile Source, string Line)
     /// <param name="run">The settings of the run that starts from it.</param>
     /// <param name="network">The network.</param>
     /// <param name="images">The fingerprint of the run's data set (<see cref="Data.RunData.Fingerprint"/>).</param>
-    /// <exception cref="UsageException">The file cannot be read, no tensor fits, or one that does is not finite.</exception>
+    /// <exception cref="UsageException">The file cannot be read, no tensor fits, or one that fits is not finite.</exception>
     public static InitialWeights Load(string file, Settings run, MultiExitNetwork network, string? images)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -58,7 +58,7 @@ internal sealed record InitialWeights(SourceFile Source, string Line)
             new SourceFile(Path.GetFullPath(file), FileHash.Sha256(file)), $"starting weights: {taken}{Misfits(fit)}{seen}");
     }
 
-    /// <summary>The backbone's tensors in a file, by the network's names, and the settings that trained them if it says.</summary>
+    /// <summary>The backbone's tensors in a file, by the network's names, and the settings that trained them, if known.</summary>
     private static (Dictionary<string, Tensor> Tensors, Settings? Trained) Read(string file, IReadOnlyCollection<string> names)
     {
         if (ForeignFile.Open(file, configured: false) is { } foreign)
@@ -70,7 +70,7 @@ internal sealed record InitialWeights(SourceFile Source, string Line)
         return (new(own.State.Group(ForeignFile.Backbone).Tensors), own.Settings);
     }
 
-    /// <summary>The tensors of the network that phase II froze, and what it has beside.</summary>
+    /// <summary>The tensors of phase II's frozen network, without their prefix, and the others whose names are still free.</summary>
     private static Dictionary<string, Tensor> WithoutFrozenPrefix(Dictionary<string, Tensor> tensors)
         => tensors.OrderByDescending(entry => IsFrozen(entry.Key)).DistinctBy(entry => Own(entry.Key))
             .ToDictionary(entry => Own(entry.Key), entry => entry.Value);
@@ -79,7 +79,7 @@ internal sealed record InitialWeights(SourceFile Source, string Line)
 
     private static string Own(string name) => IsFrozen(name) ? name[FrozenPrefix.Length..] : name;
 
-    /// <summary>The number of tensors that are more than counters of batches.</summary>
+    /// <summary>The number of tensors that are not batch counters.</summary>
     private static int Values(IEnumerable<string> names) => names.Count(name => !StateFit.IsCount(name));
 
     private static string Misfits(StateFit fit)

@@ -30,7 +30,7 @@ internal sealed class NonFiniteDetector : IDisposable
     }
 
     /// <summary>
-    /// The first recorded value that is NaN or infinite, such as <c>batch 3, exit 2: the training loss</c>; null if none. Clears the
+    /// The first recorded value that is NaN or infinite, such as <c>batch 3, exit 2: training loss</c>; null if none. Clears the
     /// records.
     /// </summary>
     public string? FirstNonFinite()
@@ -52,7 +52,7 @@ internal sealed class NonFiniteDetector : IDisposable
 
     public void Dispose() => Clear();
 
-    // Weights are 1 + ε times values in [−2, 2], unless the WPN was updated with a NaN or infinite gradient.
+    // Weights are bounded, unless the WPN was updated with a NaN or infinite gradient.
     private string Name(int index) => index == _exits
         ? "meta objective"
         : FormattableString.Invariant($"exit {(index % (_exits + 1)) + 1}: {(index < _exits ? "training loss" : "meta gradient")}");

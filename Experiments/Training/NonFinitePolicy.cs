@@ -16,7 +16,7 @@ internal sealed class NonFinitePolicy(RunContext run, TrainingPhase phase, RunMo
     public bool Skips => run.Settings.Run.SkipNonFinite;
 
     /// <summary>
-    /// The NaN or infinite values in the batches since the last check. A bad gradient of the backbone shows up in its parameters, which are
+    /// The first NaN or infinite value since the last check, if any. A bad gradient of the backbone shows up in its parameters, which are
     /// checked before any checkpoint (<see cref="CheckModel"/>), and otherwise in the next batch's loss; if batches can be undone, each is
     /// checked, with the parameters after it.
     /// </summary>
@@ -91,7 +91,7 @@ internal sealed class NonFiniteException(string message) : CollectiveFailureExce
 /// <summary>Finds numbers that are NaN or infinite.</summary>
 internal static class NonFinite
 {
-    /// <summary>The first tensor of a state that has one, as a message names it; null: there is none. Waits for the device.</summary>
+    /// <summary>The first tensor of a state with such a number, as named in messages; null: there is none. Waits for the device.</summary>
     public static string? FindIn(StateTree state)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -114,7 +114,7 @@ internal static class NonFinite
     };
 }
 
-/// <summary>A copy of the model state that a batch changes, from before the batch.</summary>
+/// <summary>A copy of the model state from before a batch that changes it.</summary>
 internal sealed class ModelSnapshot(IStateful model) : IDisposable
 {
     private readonly StateTree _before = model.State.Copy();

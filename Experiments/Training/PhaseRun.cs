@@ -43,8 +43,8 @@ internal sealed class PhaseRun
         _writer = new PhaseWriter(run, phase, model, _nonFinite);
     }
 
-    /// <summary>Trains the phase's epochs from <paramref name="first"/> (from 0) on.</summary>
-    /// <param name="first">The first epoch to train.</param>
+    /// <summary>Trains the phase's epochs from <paramref name="first"/> on.</summary>
+    /// <param name="first">The first epoch to train, from 0.</param>
     /// <param name="progress">Its partial state from a checkpoint; null if it has not started.</param>
     /// <param name="stop">Stops the phase after the current batch.</param>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was requested; all work done is in the latest
@@ -65,8 +65,8 @@ internal sealed class PhaseRun
     }
 
     /// <summary>
-    /// Of orders and augmentations: a second phase that continues training the network sees others than the first, one that freezes it the
-    /// same.
+    /// The seed of orders and augmentations: a second phase that continues training the network gets others than the first; one that
+    /// freezes it gets the same.
     /// </summary>
     private static long SeedOf(TrainingPhase phase) => phase.Number == 1 || phase.FreezesNetwork
         ? phase.Settings.Seed
@@ -185,7 +185,7 @@ internal sealed class PhaseRun
         }
     }
 
-    /// <summary>The epoch's batches that are left, pass after pass; each pass has its own order and augmentation.</summary>
+    /// <summary>The remaining batches of an epoch, pass by pass; each pass has its own order and augmentation.</summary>
     private IEnumerable<(int Epoch, int Batch)> BatchesFrom(int epoch, int first) => Enumerable.Range(first, _batches - first)
         .Select(batch => (checked((epoch * _model.Passes) + (batch / _plan.Batches)), batch % _plan.Batches));
 
@@ -204,7 +204,7 @@ internal sealed class PhaseRun
             return agreed;
         }
 
-        if (progress.Batches > _batches - _plan.Batches) // tables are about the last pass
+        if (progress.Batches > _batches - _plan.Batches) // the tables describe the last pass
         {
             foreach (HalfBatchReport half in halves)
             {

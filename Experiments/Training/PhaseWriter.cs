@@ -7,7 +7,7 @@ using Imta.MetaWeight.Experiments.Runs;
 namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>
-/// Writes what a phase leaves: tables, sample weights and checkpoints, of epochs that are done and of one that is not. Rank 0 writes for
+/// Writes the files of a phase: tables, sample weights and checkpoints, after each epoch; checkpoints also within one. Rank 0 writes for
 /// all.
 /// </summary>
 internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel model, NonFinitePolicy nonFinite)
@@ -19,7 +19,7 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
     /// <summary>Batch norm's running statistics are those of rank 0, as in PyTorch's DistributedDataParallel.</summary>
     public void SyncNormStatistics() => run.ProcessGroup.BroadcastFromRankZero(model.Network.buffers());
 
-    /// <summary>An epoch that is done. Tables come first, the latest checkpoint last: resuming drops rows after the checkpoint.</summary>
+    /// <summary>Writes a finished epoch: tables first, the latest checkpoint last, as resuming drops rows after the checkpoint.</summary>
     /// <param name="epoch">The run's epoch, from 1.</param>
     /// <param name="rows">Its rows of <c>epochs.csv</c>, one per exit with a value per column.</param>
     /// <param name="weights">Its sample weights; null if they are not written.</param>
@@ -101,8 +101,8 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
 /// <summary>Selects the best epoch of a phase on the validation images, which must exist.</summary>
 internal static class BestEpoch
 {
-    /// <summary>Whether the last epoch is better than all of its phase before it.</summary>
-    /// <param name="rows">Those of <c>epochs.csv</c>.</param>
+    /// <summary>Whether the last epoch is better than all earlier ones of its phase.</summary>
+    /// <param name="rows">The rows of <c>epochs.csv</c>.</param>
     /// <param name="by">The selection criterion.</param>
     public static bool IsLast(IReadOnlyList<SavedEpoch> rows, BestBy by)
     {
@@ -113,7 +113,7 @@ internal static class BestEpoch
         return merits[..^1].All(merit => merit < merits[^1]);
     }
 
-    /// <summary>More is better; NaN is the least.</summary>
+    /// <summary>Higher is better; NaN is the lowest.</summary>
     private static double Score(SavedEpoch[] rows, BestBy by)
         => Value(rows, by) is var merit && double.IsNaN(merit) ? double.NegativeInfinity : merit;
 

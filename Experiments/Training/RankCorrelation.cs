@@ -32,10 +32,10 @@ internal sealed record RankCorrelation(double Value, double Low, double High)
 
     /// <summary>Its interval by Fisher's z, whose variance for ranks is (1 + r²/2)/(n − 3) (Bonett and Wright 2000).</summary>
     /// <param name="value">r.</param>
-    /// <param name="samples">n; with fewer than 4 the interval is everything.</param>
+    /// <param name="samples">n; with fewer than 4 the interval is [−1, 1].</param>
     public static RankCorrelation FromValue(double value, int samples)
     {
-        value = Math.Clamp(value, -1, 1); // its rounding may go beyond
+        value = Math.Clamp(value, -1, 1); // rounding may go beyond
         double z = Math.Atanh(value), half = Quantile * Math.Sqrt((1 + (value * value / 2)) / (samples - 3));
         return samples > 3 ? new(value, Math.Tanh(z - half), Math.Tanh(z + half)) : new(value, -1, 1);
     }

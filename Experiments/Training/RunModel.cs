@@ -127,9 +127,9 @@ internal sealed class RunModel : IStateful, IDisposable
     }
 
     /// <summary>
-    /// Refuses a weight-prediction network too large to be made, by the weights between its hidden layers and Adam's two moments.
+    /// Rejects a weight-prediction network that is too large for memory, counting weights between hidden layers and Adam's two moments.
     /// </summary>
-    /// <exception cref="UsageException">It is.</exception>
+    /// <exception cref="UsageException">It is too large.</exception>
     public static void RequireMemory(MetaSettings meta, Device device)
     {
         long bytes = 3L * sizeof(float) * (meta.Wpn.Layers - 1) * meta.Wpn.Hidden * meta.Wpn.Hidden;

@@ -14,7 +14,7 @@ internal abstract class RunMonitor
     public static RunMonitor ForConsole()
         => Terminal.IsInteractive ? new TerminalMonitor() : new PlainMonitor();
 
-    /// <summary>Silent, in ranks other than 0.</summary>
+    /// <summary>Silent, for ranks other than 0.</summary>
     public static RunMonitor Silent() => new SilentMonitor();
 
     /// <summary>From now on, also writes lines to this file.</summary>
@@ -52,7 +52,7 @@ internal abstract class RunMonitor
     /// <summary>Reports one completed step.</summary>
     /// <param name="where">The position, such as <c>epoch 3/6</c>.</param>
     /// <param name="figures">
-    /// What to say after it; called only when it is shown, at most once a second, because it may wait for the device; null: nothing.
+    /// What to show after it; called only when it is shown, at most once a second, because it may wait for the device; null: nothing.
     /// </param>
     public abstract void Advance(string where, Func<string>? figures = null);
 

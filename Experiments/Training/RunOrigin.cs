@@ -8,8 +8,8 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>
-/// The origin of a run: a configuration (new run) or a run folder (resumed or extended run). Rank 0 calls all members, in this order; other
-/// ranks only <see cref="Read"/>.
+/// The origin of a run: a configuration (new run) or a run folder (resumed or extended run). Rank 0 calls all methods, in this order; other
+/// ranks only <see cref="Read"/> and <see cref="Resumes"/>.
 /// </summary>
 internal abstract class RunOrigin : IDisposable
 {
@@ -34,7 +34,7 @@ internal abstract class RunOrigin : IDisposable
 
     /// <summary>Finds the run; nothing is written.</summary>
     /// <param name="ranks">The number of ranks that train it.</param>
-    /// <exception cref="UsageException">It does not exist, or its folder is in use.</exception>
+    /// <exception cref="UsageException">It does not exist, or its folder is in use or otherwise unsuitable.</exception>
     public abstract StartMessage Open(int ranks);
 
     /// <exception cref="UsageException">The data set differs from the run's.</exception>
@@ -52,7 +52,7 @@ internal abstract class RunOrigin : IDisposable
 }
 
 /// <summary>A new run.</summary>
-/// <param name="read">Reads its settings; returns null if the configuration file does not exist on this rank's machine.</param>
+/// <param name="read">Reads its settings; null: the configuration file does not exist on this rank's machine.</param>
 /// <param name="folder">Its folder; null: the default.</param>
 /// <param name="replace">Whether an existing run in the folder is replaced.</param>
 internal sealed class NewRun(Func<Settings>? read, string? folder, bool replace) : RunOrigin
@@ -78,7 +78,7 @@ internal sealed class NewRun(Func<Settings>? read, string? folder, bool replace)
         IReadOnlyList<TrainingPhase> phases = TrainingPhase.ForRun(Settings);
         foreach (TrainingPhase phase in phases)
         {
-            RunModel.RequireMemory(phase.Settings.Meta, device); // of a later phase before hours of the first
+            RunModel.RequireMemory(phase.Settings.Meta, device); // a later phase's too, before hours of the first
         }
 
         ExitHeadNetwork? source = PhaseOneLoader.Load(Settings, device, data.Fingerprint);

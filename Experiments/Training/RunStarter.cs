@@ -206,7 +206,7 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         return 0;
     }
 
-    /// <summary>The time of all epochs, of every session.</summary>
+    /// <summary>Records the time of all epochs, over all sessions.</summary>
     private static void RecordTime(RunContext run)
     {
         try
@@ -215,7 +215,7 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         }
         catch (Exception e) when (e is UsageException or IOException or UnauthorizedAccessException)
         {
-            Console.Error.WriteLine($"warning: the run's time is not recorded ({e.Message.TrimEnd('.')})"); // its results are whole
+            Console.Error.WriteLine($"warning: the run's time is not recorded ({e.Message.TrimEnd('.')})"); // its results are complete
         }
     }
 

@@ -94,7 +94,7 @@ internal static class RunSummary
         return string.Join(" + ", methods);
     }
 
-    /// <summary>In the mixed regime its phases differ in all of it: what the first has.</summary>
+    /// <summary>The methods and phases; in the mixed regime, where the phases' methods differ, those of the first.</summary>
     private static string Description(Settings run, TrainingPhase first, ISampleWeighting weighting)
     {
         bool isMixed = run.Phase2.Regime == PhaseTwoRegime.Mixed;

@@ -13,7 +13,7 @@ namespace Imta.MetaWeight.Experiments.Training;
 /// <remarks>Shapes: <c>K</c> exits, <c>n</c> samples that this rank has seen so far.</remarks>
 internal sealed class SampleWeightRecorder : IDisposable
 {
-    /// <summary>What is recorded of a half batch, <c>[N, K]</c>, by name in a checkpoint; <see cref="Table"/> knows the order.</summary>
+    /// <summary>What is recorded of a half batch, <c>[N, K]</c>, by name in a checkpoint; <see cref="Table"/> needs the order.</summary>
     private static readonly (string Name, Func<HalfBatchReport, Tensor> Of)[] Recorded =
     [
         ("losses", half => half.CrossEntropies),
@@ -95,8 +95,8 @@ internal sealed class SampleWeightRecorder : IDisposable
     }
 
     /// <summary>
-    /// The images that any rank has seen, int64 <c>[n]</c>, and what is recorded of them, float32 <c>[3, n, K]</c>, on the CPU. No two have
-    /// seen the same.
+    /// The images that any rank has seen, int64 <c>[n]</c>, and what is recorded of them, float32 <c>[3, n, K]</c>, on the CPU. No two
+    /// ranks have seen the same image.
     /// </summary>
     private (Tensor Rows, Tensor Values) Gathered(ProcessGroup processGroup)
     {
@@ -115,7 +115,7 @@ internal sealed class SampleWeightRecorder : IDisposable
     }
 
     /// <summary>
-    /// The rows of the table, by sample and exit, made while they are written: ImageNet has millions. Waits for the device.
+    /// The rows of the table, by sample and exit, generated while they are written: ImageNet has millions. Waits for the device.
     /// </summary>
     public IEnumerable<WeightRow> Table(ImageSet images)
     {

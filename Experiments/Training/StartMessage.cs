@@ -5,7 +5,7 @@ using Imta.MetaWeight.Experiments.Training.Distributed;
 namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>What rank 0 sends to the others at the start.</summary>
-/// <param name="Settings">The run's, as YAML.</param>
+/// <param name="Settings">The run's settings, as YAML.</param>
 /// <param name="Run">Its folder, which only rank 0 needs to access.</param>
 /// <param name="Resumes">Whether the run is resumed.</param>
 internal sealed record StartMessage(string Settings, string Run, bool Resumes)

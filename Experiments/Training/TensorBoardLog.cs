@@ -7,16 +7,16 @@ namespace Imta.MetaWeight.Experiments.Training;
 
 /// <summary>
 /// A run's curves for TensorBoard: each column of <c>epochs.csv</c> by exit, and the speed of training, over epochs. Each session of a run
-/// has a file of its own, which TensorBoard joins; an epoch that a killed run repeats is there twice, with the same values.
+/// has a file of its own, which TensorBoard joins; an epoch that a killed run repeats appears twice, with the same values.
 /// </summary>
-/// <param name="folder">Where; it is made with the first epoch.</param>
+/// <param name="folder">The folder; it is created with the first epoch.</param>
 internal sealed class TensorBoardLog(string folder)
 {
-    private const int Header = 12; // bytes of a record before its content: the length, 8, and its check sum
+    private const int Header = 12; // bytes of a record before its content: its length (8) and the checksum of that
 
     private SummaryWriter? _writer;
 
-    /// <summary>Writes an epoch, at once.</summary>
+    /// <summary>Writes an epoch immediately.</summary>
     /// <param name="columns">Those of <c>epochs.csv</c>.</param>
     /// <param name="rows">One per exit, with a value per column.</param>
     /// <param name="imagesPerSecond">Training images per second of training.</param>
@@ -72,7 +72,7 @@ internal sealed class TensorBoardLog(string folder)
         }
     }
 
-    /// <summary>A record's check sum: CRC-32C, rotated and shifted by a constant.</summary>
+    /// <summary>A record's checksum: CRC-32C, rotated, plus a constant.</summary>
     internal static uint MaskedCrc(ReadOnlySpan<byte> content)
     {
         uint crc = uint.MaxValue;

@@ -49,7 +49,7 @@ internal sealed class TrainingRun(RunContext run)
 
     private NetworkCost CostOf(MultiExitNetwork network) => network.Cost(DatasetShape.For(run.Settings.Data).Side);
 
-    /// <summary>Keeps the checkpoint of the finished phase and builds the next phase's model from its network.</summary>
+    /// <summary>Writes the checkpoint of the finished phase and builds the next phase's model from its network.</summary>
     private RunModel NextPhase(TrainingPhase over, TrainingPhase next, RunModel model)
     {
         using (model)
@@ -90,7 +90,7 @@ internal sealed class TrainingRun(RunContext run)
             $"test accuracy of exits 1 to {network.Exits}: {RunMonitor.FormatPercentages(report.Anytime.Select(row => row.Top1))} %");
     }
 
-    /// <summary>How the last epoch's weights correlate with the images' difficulty, if known.</summary>
+    /// <summary>Reports how the last epoch's weights correlate with the images' difficulty, if known.</summary>
     private void ReportDifficulty(ISampleWeighting weighting, TrainingPhase last)
     {
         if (!run.ProcessGroup.IsRankZero || !last.Settings.Meta.Enabled || _data.Train.Difficulty is null)

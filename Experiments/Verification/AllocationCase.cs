@@ -36,7 +36,7 @@ internal static class AllocationCase
         }
     }
 
-    /// <summary><c>n50/p5/selected</c> is <c>n50 selected</c> for every p.</summary>
+    /// <summary><c>n50/p5/selected</c> counts as <c>n50 selected</c>, for every p.</summary>
     private static string Quantity(string key) => key.Split('/') is ["probs", _] ? "probs" : $"{key.Split('/')[0]} {key.Split('/')[^1]}";
 
     private static double Q(long index) => index / 20.0;

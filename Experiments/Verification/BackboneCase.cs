@@ -111,7 +111,8 @@ internal static class BackboneCase
     }
 
     /// <summary>
-    /// One forward pass in training mode, and the gradient of the exits' mean cross-entropies, by autograd and by the linearised pass.
+    /// One forward pass in training mode, and the gradient of the sum of the exits' mean cross-entropies, by autograd and by the linearised
+    /// pass.
     /// </summary>
     private static Tensor[] CheckGradients(
         GoldenComparison comparison, GoldenFile golden, MultiExitNetwork network, NormStatistics statistics)

@@ -8,7 +8,7 @@ namespace Imta.MetaWeight.Experiments.Verification;
 
 /// <summary>
 /// <c>boostnet*.pt</c>: boosted exits on given outputs of the heads, in training and evaluation, and on a chain of layers, also with
-/// rescaled gradients; and weights that make losses equal.
+/// rescaled gradients; and weights that equalise losses.
 /// </summary>
 internal static class BoostNetCase
 {

@@ -31,7 +31,7 @@ internal sealed class GoldenChain : MultiExitNetwork
 
     public override bool IsLinearisable => true;
 
-    /// <summary>The name in the files of a parameter or buffer.</summary>
+    /// <summary>The name of a parameter or buffer in the files.</summary>
     public static string Published(string name)
     {
         string[] parts = name.Split('.');

@@ -56,7 +56,7 @@ internal sealed partial class GoldenComparison(GoldenFile golden, Func<string, s
     {
         foreach (var quantity in _errors.GroupBy(entry => (Name: _quantityOf(entry.Key), entry.Value.Tolerance)))
         {
-            // A comparison would skip NaN.
+            // Math.Max propagates NaN; a comparison would skip it.
             double error = quantity.Select(entry => entry.Value.Error).Aggregate(0.0, Math.Max);
             yield return VerifiedQuantity.Compared(golden.Name, quantity.Key.Name, error, quantity.Key.Tolerance);
         }

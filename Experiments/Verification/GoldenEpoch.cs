@@ -20,7 +20,7 @@ internal sealed class GoldenEpoch
     /// <summary>The half batches of a step, after it.</summary>
     public void Add(IReadOnlyList<HalfBatchReport> halves) => _reports.AddRange(halves);
 
-    /// <summary>The published averages: each half batch counts by its samples, its meta objective by the other half's.</summary>
+    /// <summary>The published averages: each half batch is weighted by its samples, its meta objective by the other half's.</summary>
     public void Check(GoldenFile golden, GoldenComparison comparison)
     {
         comparison.Check(
@@ -46,6 +46,6 @@ internal sealed class GoldenEpoch
         }
     }
 
-    /// <summary>Accuracy of each exit in per cent, <c>[K]</c>; a product in float32, as the published code has it.</summary>
+    /// <summary>Accuracy of each exit in per cent, <c>[K]</c>; a product in float32, as in the published code.</summary>
     private static Tensor PerCent(Tensor correct) => correct.to_type(float32).sum([0]).mul(Held(100.0 / correct.shape[0])).to_type(float64);
 }

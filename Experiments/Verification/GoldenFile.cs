@@ -11,7 +11,7 @@ namespace Imta.MetaWeight.Experiments.Verification;
 /// </summary>
 internal sealed partial class GoldenFile : IDisposable
 {
-    // Below this, a reference value counts as zero, so that 0 versus 0 has error 0.
+    // The least denominator of a relative error, so that 0 versus 0 has error 0.
     private const double Tiny = 1e-300;
 
     private readonly Dictionary<string, Tensor> _tensors;

@@ -50,7 +50,7 @@ internal static class MetaGfCase
         _ => false,
     };
 
-    /// <summary>Whether it is a gradient by weights of a tensor that a single exit reaches, where they do not matter.</summary>
+    /// <summary>Whether it is a gradient by weights of a tensor that only one exit reaches, where the weights have no effect.</summary>
     internal static bool IsRoundingNoise(GoldenFile golden, string key) => key.Split('/') is [.., var kind, _, var name]
         && ((kind == "grad_w" && ExitsOf(golden, name) < 2)
             || (key.Contains("/meta/grad/", StringComparison.Ordinal) && ReachOf(golden, key, name) < 2));

@@ -5,7 +5,7 @@ using Adam = Imta.MetaWeight.Meta.Optimisers.Adam;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary>Epochs of a run, one after the other.</summary>
+/// <summary>Checks the epochs of a run, one after another.</summary>
 internal sealed class MetaGfEpochs(
     GoldenComparison comparison, GoldenFile golden, string prefix, GoldenChain network, MetaGf metaGf)
 {
@@ -34,7 +34,7 @@ internal sealed class MetaGfEpochs(
         if (epoch == 1 && !metaGf.Fusion.Learns)
         {
             double change = averaged.Zip(before, (after, old) => after.sub(old).abs().max().item<double>()).Max();
-            comparison.CheckError($"{prefix}check/weight_change_in_second_epoch", change, tolerance: 1e-15); // 0, but for rounding
+            comparison.CheckError($"{prefix}check/weight_change_in_second_epoch", change, tolerance: 1e-15); // 0, up to rounding
         }
     }
 
@@ -48,7 +48,7 @@ internal sealed class MetaGfEpochs(
             losses.Add(report.CrossEntropies.mean([0]));
             objectives.Add(report.Objective!);
             coefficients = report.Weights.select(0, 0);
-            Tensor[] next = Copies(metaGf.Fusion.Optimiser.Means); // moved by the gradient
+            Tensor[] next = Copies(metaGf.Fusion.Optimiser.Means); // updated by the gradient
             gradients.Add([.. next.Zip(moments, (mean, old) => mean.sub(old.mul(Held(Adam.Beta1))).div(Held(1 - Adam.Beta1)))]);
             moments = next;
             weights.Add(Copies(metaGf.Fusion.Weights));
@@ -76,7 +76,7 @@ internal sealed class MetaGfEpochs(
     private static Tensor[] Stacked(List<Tensor[]> batches)
         => [.. Enumerable.Range(0, batches[0].Length).Select(p => stack([.. batches.Select(of => of[p])]))];
 
-    /// <param name="key">The key of tensors by parameter, 0 where an exit does not reach it.</param>
+    /// <param name="key">The prefix of the tensors of the parameters, 0 where an exit does not reach a parameter.</param>
     /// <param name="values">For each parameter <c>[K, U]</c>, or <c>[batches, K, U]</c>.</param>
     /// <param name="exitAxis">The axis of the exits.</param>
     private void CheckWeights(string key, Tensor[] values, int exitAxis)

@@ -10,8 +10,8 @@ using Imta.MetaWeight.Meta.Weighting;
 namespace Imta.MetaWeight.Experiments.Verification;
 
 /// <summary>
-/// <c>meta_step_*.pt</c>: the bilevel loop on the batches of the file. As the loop's meta gradient it forwards every call to the
-/// method under test and compares its inputs, outputs and the state it sees.
+/// <c>meta_step_*.pt</c>: the bilevel loop on the batches of the file. As the loop's meta gradient, it forwards every call to the
+/// method under test and compares the call's inputs and outputs and the state at that point.
 /// </summary>
 internal sealed class MetaStepCase : IMetaGradient, IDisposable
 {
@@ -42,7 +42,7 @@ internal sealed class MetaStepCase : IMetaGradient, IDisposable
 
     private string Half => $"it{_half / 2}/half{_half % 2}";
 
-    /// <summary>The method under test, of this network and optimiser.</summary>
+    /// <summary>Creates the method under test for a network and its optimiser.</summary>
     public delegate IMetaGradient MethodFactory(MetaOptions options, MultiExitNetwork network, Sgd optimiser);
 
     public static IEnumerable<VerifiedQuantity> Run(string path, MetaGradientMethod gradient, Device device) => Run(

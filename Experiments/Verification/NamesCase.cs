@@ -38,7 +38,7 @@ internal static partial class NamesCase
         [
             VerifiedQuantity.Compared(
                 file, "names and shapes", Differences(own.Order(StringComparer.Ordinal), published.Order(StringComparer.Ordinal)), Exact),
-            // optimisers index them
+            // optimisers index parameters in this order
             VerifiedQuantity.Compared(file, "order of parameters", Differences(network.ParameterNames, publishedParameters), Exact),
         ];
     }

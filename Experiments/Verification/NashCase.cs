@@ -2,7 +2,7 @@ using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary><c>nash*.pt</c>: the bargaining solution, also where the public iteration ends elsewhere.</summary>
+/// <summary><c>nash*.pt</c>: the bargaining solution, also where the public iteration stops elsewhere.</summary>
 internal static class NashCase
 {
     public static IEnumerable<VerifiedQuantity> Run(string path, Device device)
@@ -11,7 +11,7 @@ internal static class NashCase
         return GoldenComparison.Run(golden, IsInput, comparison => CheckAll(golden, comparison), quantityOf: key => key.Replace('/', ' '));
     }
 
-    /// <summary>The public normalisation is the Gram matrix's norm; the iteration of other public results stops early.</summary>
+    /// <summary>The public normalisation is the Gram matrix's norm; other public results stop early and are not compared.</summary>
     private static bool IsInput(string key) => key.StartsWith("config/", StringComparison.Ordinal)
         || key.Split('/') is [.., "grads" or "reach"]
         || (key.Contains("/public", StringComparison.Ordinal) && !key.EndsWith("/public_normalization", StringComparison.Ordinal));

@@ -2,7 +2,7 @@ using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Verification;
 
-/// <summary><c>pcgrad*.pt</c>: projected gradients by given orders, their sums and means, whole and group by group.</summary>
+/// <summary><c>pcgrad*.pt</c>: gradients projected in given orders, their sums and means, whole and group by group.</summary>
 internal static class PcGradCase
 {
     public static IEnumerable<VerifiedQuantity> Run(string path, Device device)
@@ -11,7 +11,7 @@ internal static class PcGradCase
         return GoldenComparison.Run(golden, IsInput, comparison => CheckAll(golden, comparison), quantityOf: key => key.Replace('/', ' '));
     }
 
-    /// <summary>TorchJD's weights are the columns' sums of the coefficients; other public results differ (README there).</summary>
+    /// <summary>TorchJD's weights are the column sums of the coefficients; other public results differ (README next to the file).</summary>
     private static bool IsInput(string key) => key.StartsWith("config/", StringComparison.Ordinal)
         || key.Split('/')[^1] is var name && (name is "grads" or "reach" or "order" or "group_offset"
             || (name.StartsWith("public_", StringComparison.Ordinal) && name != "public_torchjd_weight"));

@@ -4,8 +4,8 @@ using Imta.MetaWeight.Allocation;
 namespace Imta.MetaWeight.Experiments.Verification;
 
 /// <summary>
-/// <c>risk_control*.pt</c>: thresholds with a bounded risk (Jazbec et al., NeurIPS 2024). What the public code alone computes is taken
-/// for its deviations: <c>semseg_*</c> is not compared.
+/// <c>risk_control*.pt</c>: thresholds with a bounded risk (Jazbec et al., NeurIPS 2024). The public code's deviations are reproduced here
+/// for comparison, except those of its segmentation code, <c>semseg_*</c>.
 /// </summary>
 internal static class RiskControlCase
 {
@@ -31,7 +31,7 @@ internal static class RiskControlCase
             || key is "cal/prob" or "cal/label" or "test/prob" or "test/label"
             || key.Split('/') is ["wsr", _, "x" or "bound"];
 
-    /// <summary><c>wsr/3/delta0.1/ucb</c> is <c>wsr/delta0.1/ucb</c> for every case.</summary>
+    /// <summary><c>wsr/3/delta0.1/ucb</c> counts as <c>wsr/delta0.1/ucb</c>, for every case.</summary>
     private static bool IsName(string part) => !part.All(char.IsAsciiDigit);
 
     private static void CheckAll(GoldenFile golden, GoldenComparison comparison)
@@ -100,7 +100,7 @@ internal static class RiskControlCase
         comparison.CheckError("hb/table", GoldenFile.RelativeError(own, [.. rows.SelectMany(row => row[3..])]));
     }
 
-    /// <summary>The public function takes a mean; where it is 0, its relative entropy is NaN and ignored.</summary>
+    /// <summary>The public function takes a mean; where it is 0, its relative entropy is NaN and is ignored.</summary>
     private static double PublicHoeffdingBentkus(double mean, int samples, double epsilon)
         => mean == 0
             ? Math.E * LearnThenTest.Binomial(0, samples, epsilon)
@@ -148,7 +148,7 @@ internal static class RiskControlCase
         }
 
         /// <summary>
-        /// Learn then Test; the public code has float32 means of 0/1 losses and takes the first index that is not certified.
+        /// Learn then Test; the public code uses float32 means of 0/1 losses and takes the first index that is not certified.
         /// </summary>
         private void CheckTests()
         {

@@ -6,8 +6,9 @@ using Adam = Imta.MetaWeight.Meta.Optimisers.Adam;
 namespace Imta.MetaWeight.Meta.Fusion;
 
 /// <summary>
-/// Meta-GF's fusion: from θ and the parameters θ_k after an epoch of each exit, θ + Σ_k s(w_k)(θ_k − θ) / Σ_k s(w_k) over the exits that
-/// reach a parameter, with learned weights w per exit and <see cref="FusionUnit"/>.
+/// Meta-GF's fusion: from an epoch's first parameters θ and the parameters θ_k after the pass of each exit k,
+/// θ + Σ_k s(w_k)(θ_k − θ) / Σ_k s(w_k) over the exits that reach a parameter, with learned weights w per exit and
+/// <see cref="FusionUnit"/>.
 /// </summary>
 /// <remarks>Shapes: <c>K</c> exits, <c>S</c> the shape of a parameter, <c>U</c> that of its weights for one exit.</remarks>
 public sealed class ExitFusion : IStateful, IDisposable
@@ -22,9 +23,9 @@ public sealed class ExitFusion : IStateful, IDisposable
     private long _epochs; // finished
     private FusionEpoch? _epoch;
 
-    /// <summary>Fresh weights.</summary>
+    /// <summary>A fusion with initial weights.</summary>
     /// <param name="options">Unit, activation, initial weights, averaging.</param>
-    /// <param name="network">Whose trained parameters are fused.</param>
+    /// <param name="network">The network whose trained parameters are fused.</param>
     public ExitFusion(MetaGfOptions options, MultiExitNetwork network)
     {
         (_options, _exits) = (options, network.Exits);
@@ -33,16 +34,16 @@ public sealed class ExitFusion : IStateful, IDisposable
         Optimiser = new Adam(_parameters.Zip(_weights, (entry, weights) => (entry.Name, weights)), weightDecay: 0);
     }
 
-    /// <summary>w, one tensor <c>[K, U]</c> for each parameter: U is 1, or 1 beyond the axes of its unit.</summary>
+    /// <summary>w, one tensor <c>[K, U]</c> for each parameter: U is S with 1 for each axis that does not index units.</summary>
     public IReadOnlyList<Tensor> Weights => _weights;
 
     /// <summary>The optimiser of w.</summary>
     public Adam Optimiser { get; }
 
-    /// <summary>Whether w is learned; not after the first epoch with <see cref="FusionAveraging.Replaced"/>.</summary>
+    /// <summary>Whether w is learned; with <see cref="FusionAveraging.Replaced"/>, only in the first epoch.</summary>
     public bool Learns => _options.Averaging == FusionAveraging.InPlace || _epochs == 0;
 
-    /// <summary>Whether an epoch has begun that has not ended.</summary>
+    /// <summary>Whether an epoch has begun and not yet ended.</summary>
     public bool IsInEpoch => _epoch is not null;
 
     /// <inheritdoc/>
@@ -68,7 +69,7 @@ public sealed class ExitFusion : IStateful, IDisposable
     }
 
     /// <summary>Stores the current θ and w.</summary>
-    /// <param name="reach">Whether an exit's loss depends on a parameter, by exit and parameter.</param>
+    /// <param name="reach">Whether an exit's loss depends on a parameter, by their indices.</param>
     public void BeginEpoch(Func<int, int, bool> reach)
     {
         using DisposeScope scope = NewDisposeScope();
@@ -137,7 +138,7 @@ public sealed class ExitFusion : IStateful, IDisposable
         Optimiser.Apply(byWeights, _options.Rate);
     }
 
-    /// <summary>Averages w with its value at the start of the epoch, and discards the parameters stored then.</summary>
+    /// <summary>Averages w, if it is learned, with its value at the start of the epoch, and discards what the epoch stored.</summary>
     public void EndEpoch()
     {
         using DisposeScope scope = NewDisposeScope();

@@ -6,8 +6,8 @@ namespace Imta.MetaWeight.Meta.Fusion;
 
 /// <summary>
 /// Meta-GF (Sun et al., "Meta-GF: Training Dynamic-Depth Neural Networks Harmoniously", ECCV 2022). An epoch has K + 1 passes over the
-/// training samples: one for each exit, from the epoch's first parameters θ, after which θ_k − θ is that exit's gradient; and one that
-/// learns how to fuse these (<see cref="ExitFusion"/>), and ends with the network fused for its last batch.
+/// training samples: one for each exit, from the epoch's first parameters θ, after which θ_k − θ counts as that exit's gradient; and one
+/// that learns how to fuse these (<see cref="ExitFusion"/>), and leaves the network as it was fused for the last batch.
 /// </summary>
 /// <remarks>
 /// As in the published code, batch norm's running statistics and the optimiser's momentum carry over from each pass to the next, and the
@@ -26,14 +26,14 @@ public sealed class MetaGf : IStateful, IDisposable
     private readonly Sgd _optimiser;
     private readonly Averaging? _averaging;
     private readonly int _exits;
-    private int _pass = NoPass; // that has begun
+    private int _pass = NoPass; // the latest to have begun
 
     /// <summary>The loop over a network.</summary>
     /// <param name="options">Options of the fusion, and of the losses in each pass.</param>
     /// <param name="network">The backbone.</param>
     /// <param name="method">
-    /// Its <see cref="IMetaGradient.Forward"/> gives the passes, whose <see cref="IForward.ExitGradient"/> is null where an exit does not
-    /// reach a parameter.
+    /// Its <see cref="IMetaGradient.Forward"/> makes the forward passes; their <see cref="IForward.ExitGradient"/> is null where an exit
+    /// does not reach a parameter.
     /// </param>
     /// <param name="optimiser">Updates θ in the exits' passes.</param>
     /// <param name="averaging">Averages gradients over processes; null: single-process training.</param>
@@ -46,7 +46,7 @@ public sealed class MetaGf : IStateful, IDisposable
     /// <summary>Passes over the training samples in an epoch: K + 1.</summary>
     public int Passes => _exits + 1;
 
-    /// <summary>w and what it fuses.</summary>
+    /// <summary>The fusion, with w and what it fuses.</summary>
     public ExitFusion Fusion { get; }
 
     /// <inheritdoc/>
@@ -137,7 +137,7 @@ public readonly record struct PassPosition(int Epoch, int Epochs, int Pass);
 /// <summary>What Meta-GF's fusion stores during an epoch.</summary>
 /// <param name="WeightsBefore">w at its start.</param>
 /// <param name="Start">θ.</param>
-/// <param name="Displacements">θ_k − θ, 0 before the end of a pass, <c>[K, S]</c> for each parameter.</param>
+/// <param name="Displacements">θ_k − θ, 0 until the pass of exit k ends, <c>[K, S]</c> for each parameter.</param>
 /// <param name="Reach">1 where an exit's loss depends on a parameter, <c>[parameters, K]</c>.</param>
 internal sealed record FusionEpoch(Tensor[] WeightsBefore, Tensor[] Start, Tensor[] Displacements, Tensor Reach) : IDisposable
 {

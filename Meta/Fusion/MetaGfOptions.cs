@@ -16,7 +16,7 @@ public enum FusionUnit
     ChannelPair,
 }
 
-/// <summary>The share of an exit, up to scale, by its fusion weight w.</summary>
+/// <summary>The share of an exit, up to scale, as a function of its fusion weight w.</summary>
 public enum FusionActivation
 {
     /// <summary>1/(1 + e⁻ʷ).</summary>
@@ -39,7 +39,7 @@ public enum AuxiliaryLosses
 /// <summary>What happens to the fusion weights at the end of an epoch.</summary>
 public enum FusionAveraging
 {
-    /// <summary>They are set to the average of the epoch's start and end, and learning continues.</summary>
+    /// <summary>They are set to an average of those at the epoch's start and end, and learning continues.</summary>
     InPlace,
 
     /// <summary>
@@ -101,10 +101,11 @@ public sealed record MetaGfOptions
     public bool Ramp { get; init; }
 
     /// <summary>
-    /// The size of a fusion's state within an epoch, in multiples of the parameters' size: θ and K displacements, and w for channel pairs.
+    /// The estimated size of a fusion's state within an epoch, in multiples of the parameters' size: θ, K displacements and, only for
+    /// channel pairs, w and its optimiser.
     /// </summary>
     /// <param name="exits">K.</param>
-    public int StateCopies(int exits) => exits + 1 + (Unit == FusionUnit.ChannelPair ? 4 * exits : 0); // w twice, and its moments
+    public int StateCopies(int exits) => exits + 1 + (Unit == FusionUnit.ChannelPair ? 4 * exits : 0); // w, w before, two moments
 }
 
 #pragma warning restore CS1591
@@ -116,7 +117,7 @@ public static class MetaGfCoefficients
 
     private static readonly double[] Msdnet = [1, 1, 0.6, 0.6, 0.75, 0.9, 1], Vgg = [3, 0.6, 0.45, 0.6, 0.75, 0.9, 1];
 
-    /// <summary>τ_j = min(m_j, 0.01 + m_j · progress) with m_j = 0.15 j for exit j, from 1; 1 for the last: K numbers.</summary>
+    /// <summary>τ_j = min(m_j, 0.01 + m_j · progress) with m_j = min(1, 0.15 j) for exit j, from 1; 1 for the last: K numbers.</summary>
     /// <param name="exits">K.</param>
     /// <param name="progress">Finished epochs over all epochs.</param>
     public static double[] Meta(int exits, double progress) => [.. Enumerable.Range(1, exits).Select(j =>
@@ -125,7 +126,7 @@ public static class MetaGfCoefficients
         return j == exits ? 1 : Math.Min(most, 0.01 + (most * progress));
     })];
 
-    /// <summary>1 for the exit that is trained and 0.1 a_j for the others, times τ of that exit with a ramp: K numbers.</summary>
+    /// <summary>1 for the exit that is trained and 0.1 a_j for the others; with a ramp, all times τ of that exit: K numbers.</summary>
     /// <param name="exit">The exit that is trained, from 0.</param>
     /// <param name="exits">K.</param>
     /// <param name="progress">Finished epochs over all epochs.</param>

@@ -3,9 +3,9 @@ using System.Runtime.InteropServices;
 namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
-/// Gradients by libtorch's autograd that throw exceptions. TorchSharp's <c>autograd.grad</c> aborts the process (SIGABRT) on libtorch
-/// errors; its <c>autograd.backward</c> does not. Gradients are therefore computed with the latter and taken from the inputs' <c>.grad</c>,
-/// which is restored.
+/// Gradients from libtorch's autograd, with errors as exceptions. TorchSharp's <c>autograd.grad</c> aborts the process (SIGABRT) on
+/// libtorch errors; its <c>autograd.backward</c> does not. Gradients are therefore computed with the latter and taken from the inputs'
+/// <c>.grad</c>, which is restored.
 /// </summary>
 public static class Autograd
 {
@@ -22,10 +22,10 @@ public static class Autograd
     /// Whether the gradients themselves will be differentiated; implies <paramref name="retainGraph"/> and costs another backward pass.
     /// </param>
     /// <returns>One per input, of its shape; null if no output depends on it.</returns>
-    /// <exception cref="InvalidOperationException">An output has no autograd history, or its graph is unusable (already freed, or
-    /// overwritten).</exception>
-    /// <exception cref="ArgumentException">An output gradient is missing or has the wrong shape, or an input does not require a gradient or
-    /// is given twice.</exception>
+    /// <exception cref="InvalidOperationException">There is no output, or one has no autograd history, or its graph is unusable (already
+    /// freed, or overwritten).</exception>
+    /// <exception cref="ArgumentException">An output gradient is missing or has the wrong shape; or there is no input, or one does not
+    /// require a gradient or is given twice.</exception>
     /// <exception cref="ExternalException">Out of memory.</exception>
     public static IReadOnlyList<Tensor?> Gradients(
         string what,
@@ -43,7 +43,7 @@ public static class Autograd
             return gradients;
         }
 
-        // What succeeded once succeeds again: backward with create_graph would create reference cycles, and warns about them.
+        // grad should not fail here: backward just succeeded. With create_graph, backward creates reference cycles, and warns about them.
         int[] reached = [.. Enumerable.Range(0, inputs.Count).Where(k => gradients[k] is not null)];
         var differentiable = new Tensor?[inputs.Count];
         IList<Tensor> again = reached.Length == 0 ? []

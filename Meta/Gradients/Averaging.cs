@@ -3,8 +3,8 @@ using System.Diagnostics;
 namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
-/// The mean of gradients over the processes that train together, weighted by their samples: from gradients of means over the shards of a
-/// batch, the gradient of the mean over all of it. Every process calls it in the same order.
+/// The mean of gradients over the processes that train together, weighted by their numbers of samples: from gradients of means over the
+/// shards of a batch, the gradient of the mean over all of it. Every process must make the same calls in the same order.
 /// </summary>
 /// <param name="gradients">This process's gradients; null: no gradient, in any process.</param>
 /// <param name="samples">Number of samples in its shard.</param>

@@ -39,7 +39,7 @@ public sealed record CaGradOptions
 /// <param name="options">c, and the scale of the direction.</param>
 public sealed class CaGrad(CaGradOptions options) : GramCombination
 {
-    // Of the largest |g_k|². Below it |g_w| is rounding, and has no direction.
+    // Relative to the largest |g_k|². Below it, |g_w|² is rounding error, and g_w has no direction.
     private const double Vanishing = 1e-15;
 
     /// <summary>w and λ. Where g_w vanishes its direction is undefined, and λ is 0.</summary>
@@ -61,7 +61,7 @@ public sealed class CaGrad(CaGradOptions options) : GramCombination
         return (weights, ofWeights > Vanishing * largest ? c * Math.Sqrt(ofMean / ofWeights) : 0);
     }
 
-    /// <summary>1/K + λ w_k, divided as the options say: K numbers.</summary>
+    /// <summary>1/K + λ w_k, divided by what the options say: K numbers.</summary>
     /// <param name="gram">⟨g_k, g_j⟩ <c>[K, K]</c>, all finite.</param>
     /// <param name="options">c, and the scale of the direction.</param>
     public static double[] Coefficients(double[,] gram, CaGradOptions options)

@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Meta.Gradients;
 /// <typeparam name="TOptions">The method's own settings.</typeparam>
 /// <param name="own">The method's own settings.</param>
 /// <param name="random">
-/// A generator for a step, by its number: the same at each call, so that a method that keeps its number of steps in its state continues
+/// The generator for a step, by its number: the same at each call, so that a method that keeps its number of steps in its state resumes
 /// after an interruption as if there had been none.
 /// </param>
 public delegate IGradientCombination CombinationBuilder<in TOptions>(TOptions own, Func<long, Generator> random);
@@ -21,7 +21,7 @@ public sealed class CombinationMethod
     private CombinationMethod(string name, bool isLinear, bool byExit, Func<object> defaults, CombinationBuilder<object> build)
         => (Name, IsLinear, IsByExit, _defaults, _build) = (name, isLinear, byExit, defaults, build);
 
-    /// <summary>Their sum: the gradient of the weighted loss.</summary>
+    /// <summary>The sum of the exits' gradients: the gradient of the weighted loss.</summary>
     public static CombinationMethod Sum { get; } = Create<NoOptions>(
         "sum", isLinear: true, (_, _) => new GradientSum(), byExit: false);
 
@@ -61,17 +61,17 @@ public sealed class CombinationMethod
     /// <summary><see cref="IGradientCombination.IsLinear"/> of its combinations.</summary>
     public bool IsLinear { get; }
 
-    /// <summary>Whether a step holds the gradient of every exit at once.</summary>
+    /// <summary>Whether a step holds all exits' gradients at once.</summary>
     public bool IsByExit { get; }
 
-    /// <summary>A method.</summary>
+    /// <summary>Defines a method.</summary>
     /// <typeparam name="TOptions">
     /// A record of its own settings: each property has a default, a <c>[Description]</c> and, if it is a number, a <c>[Range]</c>.
     /// </typeparam>
     /// <param name="name">Its name in YAML: a lower-case letter, then letters and digits.</param>
     /// <param name="isLinear"><see cref="IGradientCombination.IsLinear"/> of its combinations.</param>
     /// <param name="build">Creates the combination.</param>
-    /// <param name="byExit">Whether a step holds the gradient of every exit at once, which the estimate of memory counts.</param>
+    /// <param name="byExit">Whether a step holds all exits' gradients at once, which the memory estimate counts.</param>
     public static CombinationMethod Create<TOptions>(string name, bool isLinear, CombinationBuilder<TOptions> build, bool byExit = true)
         where TOptions : class, new()
         => new(name, isLinear, byExit, () => new TOptions(), (own, random) => build((TOptions)own, random));
@@ -81,7 +81,7 @@ public sealed class CombinationMethod
 
     /// <summary>Creates the combination.</summary>
     /// <param name="own">Settings of the type of <see cref="DefaultOptions"/>.</param>
-    /// <param name="random">A generator for a step, by its number.</param>
+    /// <param name="random">The generator for a step, by its number.</param>
     public IGradientCombination Build(object own, Func<long, Generator> random)
         => _build(own, random);
 }

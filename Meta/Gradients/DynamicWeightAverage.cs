@@ -17,7 +17,7 @@ public sealed record DynamicWeightAverageOptions
 
 /// <summary>
 /// Dynamic Weight Average (Liu et al., "End-to-End Multi-Task Learning with Attention", CVPR 2019, eq. 7): exits whose losses fall slowly
-/// count more. In epoch e, v = K·softmax(L[e−1]/L[e−2]/T) with the mean losses L over an epoch's steps; in the first two epochs v = 1.
+/// count more. In epoch e, v = K·softmax(L[e−1]/L[e−2]/T) with L the mean losses over an epoch's steps; in the first two epochs v = 1.
 /// </summary>
 /// <param name="options">T.</param>
 public sealed class DynamicWeightAverage(DynamicWeightAverageOptions options) : LossWeighting

@@ -1,10 +1,10 @@
 namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
-/// The gradients of all exits, parameter by parameter: for each a matrix with a row for every exit whose loss reaches it. Tensors belong to
-/// the dispose scope in which it was made.
+/// The gradients of all exits, parameter by parameter: for each parameter a matrix with a row for every exit whose loss reaches it. Tensors
+/// belong to the dispose scope in which the object was made.
 /// </summary>
-/// <remarks>Shapes: <c>K</c> exits; <c>n</c> elements of a parameter, which <c>R</c> of them reach.</remarks>
+/// <remarks>Shapes: <c>K</c> exits, of which <c>R</c> reach a parameter of <c>n</c> elements.</remarks>
 public sealed class ExitGradients
 {
     private readonly ParameterRows[] _parameters;
@@ -25,13 +25,13 @@ public sealed class ExitGradients
     /// <summary>K.</summary>
     public int Exits { get; }
 
-    /// <summary>∇_θ ⟨cotangent_k, l_k⟩ of every exit k, by K transpositions of the pass, each as far as exit k.</summary>
+    /// <summary>∇_θ ⟨cotangent_k, l_k⟩ of every exit k, by K backward passes, each from exit k alone.</summary>
     /// <param name="forward">The pass at θ.</param>
     /// <param name="cotangent"><c>[N, K]</c>.</param>
     public static ExitGradients Compute(IForward forward, Tensor cotangent)
         => new([.. Enumerable.Range(0, (int)cotangent.shape[1]).Select(k => forward.ExitGradient(cotangent, k))]);
 
-    /// <summary>⟨g_k, g_j⟩ over all parameters, <c>[K, K]</c>, in the parameters' type each and summed in float64.</summary>
+    /// <summary>⟨g_k, g_j⟩ over all parameters, <c>[K, K]</c>: products in each parameter's own type, summed in float64.</summary>
     public double[,] Gram()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -43,7 +43,7 @@ public sealed class ExitGradients
             return gram;
         }
 
-        // One transfer for all parameters: on a GPU each waits for the device.
+        // One transfer for all parameters: on a GPU each transfer waits for the device.
         Tensor products = cat([.. reached.Select(parameter => parameter.Rows!.mm(parameter.Rows!.t()).flatten())]);
         double[] values = products.to_type(float64).cpu().data<double>().ToArray();
         int at = 0;
@@ -77,8 +77,8 @@ public sealed class ExitGradients
     }
 
     /// <param name="Exits">The exits that reach a parameter, R numbers.</param>
-    /// <param name="Rows">Their gradients <c>[R, n]</c>; null without any.</param>
-    /// <param name="Shape">The parameter's.</param>
+    /// <param name="Rows">Their gradients <c>[R, n]</c>; null if R is 0.</param>
+    /// <param name="Shape">The parameter's shape.</param>
     private sealed record ParameterRows(int[] Exits, Tensor? Rows, long[] Shape)
     {
         public static ParameterRows Take(Tensor?[] gradients)

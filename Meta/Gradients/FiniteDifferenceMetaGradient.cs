@@ -7,8 +7,8 @@ namespace Imta.MetaWeight.Meta.Gradients;
 /// <summary>
 /// The meta gradient as in <see cref="ForwardMetaGradient"/>, but with the directional derivative of the losses replaced by a central
 /// difference quotient: (l(θ + h·u) − l(θ − h·u)) / 2h with h = ε^⅓ · ‖θ‖ / ‖u‖, ε the precision of the element type. An approximation, for
-/// any network whose gradients are those of a function. In float32 its error is 1 per cent or more: rounding calls for larger steps, ReLU's
-/// kinks for smaller ones.
+/// any network whose gradients are those of its forward function. In float32 its error is 1 % or more: rounding calls for larger steps,
+/// ReLU's kinks for smaller ones.
 /// </summary>
 public sealed class FiniteDifferenceMetaGradient : IMetaGradient
 {
@@ -19,7 +19,7 @@ public sealed class FiniteDifferenceMetaGradient : IMetaGradient
     private readonly TrainingLoss _loss;
     private readonly MetaObjective _objective;
 
-    /// <summary>A method for this network, its lookahead, the loss l of training and the meta objective.</summary>
+    /// <summary>A method for this network, its lookahead, the training loss l and the meta objective.</summary>
     /// <param name="network">The backbone.</param>
     /// <param name="lookahead">The lookahead from its parameters.</param>
     /// <param name="loss">l.</param>

@@ -6,7 +6,7 @@ using Imta.MetaWeight.Losses;
 namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
-/// The exact meta gradient without a second-order graph. L depends on w through θ′ alone, which is affine in the gradient G of the weighted
+/// The exact meta gradient without a second-order graph. L depends on w only through θ′, which is affine in the gradient G of the weighted
 /// loss, parameter by parameter: ∂θ′_p/∂G_p = −r·c_p. With u_p = r·c_p·∂L/∂θ′_p,
 /// <c>∂L/∂w_ik = −(1/N) ⟨∇_θ l_ik, u⟩</c>, and all of ⟨∇_θ l, u⟩ [N, K] is one directional derivative of the losses at θ.
 /// </summary>
@@ -18,7 +18,7 @@ public sealed class ForwardMetaGradient : IMetaGradient
     private readonly MetaObjective _objective;
     private readonly MetaMemory _memory;
 
-    /// <summary>A method for this network, its lookahead, the loss l of training and the meta objective.</summary>
+    /// <summary>A method for this network, its lookahead, the training loss l and the meta objective.</summary>
     /// <param name="network">A network that can be linearised.</param>
     /// <param name="lookahead">The lookahead from its parameters.</param>
     /// <param name="loss">l.</param>
@@ -48,7 +48,7 @@ public sealed class ForwardMetaGradient : IMetaGradient
         (Tensor objective, Tensor?[] direction) = AheadOf(pass, weights, meta, rate);
         if (_memory == MetaMemory.Low)
         {
-            pass.Recompute(); // in the caller's scope, for the actual update
+            pass.Recompute(); // in the caller's scope: the real update uses it too
         }
 
         using DisposeScope scope = NewDisposeScope();
@@ -73,7 +73,7 @@ public sealed class ForwardMetaGradient : IMetaGradient
         return (objective.MoveToOuterDisposeScope(), [.. direction.Select(part => part?.MoveToOuterDisposeScope())]);
     }
 
-    /// <summary>L at θ′ and v = ∂L/∂θ′; null if L does not depend on a parameter.</summary>
+    /// <summary>L at θ′ and v = ∂L/∂θ′; null where L does not depend on a parameter.</summary>
     private (Tensor Objective, IReadOnlyList<Tensor?> V) AtLookahead(Tensor[] ahead, LabelledImages meta)
     {
         using Activity? phase = StepPhases.Start(StepPhases.Meta);

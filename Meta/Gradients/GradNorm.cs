@@ -21,13 +21,13 @@ public sealed record GradNormOptions
 #pragma warning restore CS1591
 
 /// <summary>
-/// GradNorm (Chen et al., ICML 2018, algorithm 1) in LibMTL's form: v = K·softmax(s), and plain gradient descent in s on Σ_k |G_k − c_k|
-/// with G_k = v_k|g_k| and, as constants, c_k = mean(G)·(f_k/mean(f))^α, f_k = l_k/l_k[0] with the first step's losses l[0]. The paper
-/// learns v itself and scales it to a sum of K.
+/// GradNorm (Chen et al., ICML 2018, algorithm 1) in LibMTL's form: v = K·softmax(s), and s follows plain gradient descent on
+/// Σ_k |G_k − c_k| with G_k = v_k|g_k| and, held constant, c_k = mean(G)·(f_k/mean(f))^α, f_k = l_k/l_k[0] with the first step's losses
+/// l[0]. The paper learns v itself and scales it to a sum of K.
 /// </summary>
 /// <remarks>
-/// Norms are over all parameters, heads too (the paper: those of the last layer that all tasks share); with several processes, the means of
-/// the norms of their gradients.
+/// Norms are over all parameters, including heads (the paper: those of the last layer that all tasks share); with several processes, they
+/// are means of the norms of each process's gradients.
 /// </remarks>
 /// <param name="options">α, and the learning rate of s.</param>
 public sealed class GradNorm(GradNormOptions options) : LossWeighting

@@ -4,12 +4,12 @@ using Imta.MetaWeight.Backbones;
 namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
-/// Σ_k a_k g_k, whose coefficients follow from the Gram matrix of the gradients g_k of the exits, which is all that projections and
-/// bargaining between gradients need.
+/// Σ_k a_k g_k, whose coefficients follow from the Gram matrix of the exits' gradients g_k, which is all that projections and bargaining
+/// between gradients need.
 /// </summary>
 /// <remarks>
-/// Gradients are with respect to all parameters: where a single exit reaches a parameter, as in its head, that exit's gradient has its
-/// coefficient there too.
+/// Gradients are with respect to all parameters: where a single exit reaches a parameter, as in its head, its coefficient applies there
+/// too.
 /// </remarks>
 public abstract class GramCombination : IGradientCombination
 {
@@ -39,7 +39,7 @@ public abstract class GramCombination : IGradientCombination
     /// <param name="gram">⟨g_k, g_j⟩ <c>[K, K]</c>, all finite.</param>
     protected abstract double[] Coefficients(double[,] gram);
 
-    /// <summary>NaN where a gradient is not finite, so that the step shows it.</summary>
+    /// <summary>All NaN if a gradient is not finite, so that the step shows it.</summary>
     private double[] FiniteCoefficients(double[,] gram)
         => gram.Cast<double>().All(double.IsFinite)
             ? Coefficients(gram)

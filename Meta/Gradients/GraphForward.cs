@@ -47,7 +47,7 @@ internal sealed class GraphForward : IForward
             retainGraph: true, createGraph: withHistory);
     }
 
-    /// <summary>From the exit's own logits, so that autograd goes through what leads to them alone.</summary>
+    /// <summary>From the exit's own logits, so that autograd visits only what leads to them.</summary>
     /// <inheritdoc cref="IForward.ExitGradient"/>
     public IReadOnlyList<Tensor?> ExitGradient(Tensor cotangent, int exit)
     {

@@ -12,8 +12,8 @@ public interface IGradientCombination : IStateful, IDisposable
     const string StateGroup = "gradient_combination";
 
     /// <summary>
-    /// Whether the direction is linear in the gradients of the exits, as their sum is. Weights are learned through a lookahead along the
-    /// sum, so that a loop whose weighting learns accepts no other combination.
+    /// Whether the direction is linear in the exits' gradients, as their sum is. Weights are learned through a lookahead along the sum, so
+    /// a loop whose weighting learns accepts linear combinations only.
     /// </summary>
     bool IsLinear { get; }
 
@@ -22,7 +22,7 @@ public interface IGradientCombination : IStateful, IDisposable
     /// <param name="cotangent"><c>[N, K]</c>; w/N for the weighted losses mean_i w_ik l_ik of the exits k.</param>
     /// <param name="averaging">
     /// Averages over processes what must be the same in all of them; null: single-process training. The caller averages the directions;
-    /// for a nonlinear combination this differs from its direction for the mean gradients.
+    /// for a nonlinear combination the result differs from the direction for the mean gradients.
     /// </param>
     IReadOnlyList<Tensor?> Combine(IForward forward, Tensor cotangent, Averaging? averaging = null);
 
@@ -43,7 +43,7 @@ public interface IGradientCombination : IStateful, IDisposable
     void IDisposable.Dispose() => GC.SuppressFinalize(this);
 }
 
-/// <summary>Σ_k ∇_θ mean_i w_ik l_ik: the gradient of the weighted loss, by one transposition of the pass.</summary>
+/// <summary>Σ_k ∇_θ mean_i w_ik l_ik: the gradient of the weighted loss, by one backward pass.</summary>
 public sealed class GradientSum : IGradientCombination
 {
     /// <inheritdoc/>
@@ -54,8 +54,8 @@ public sealed class GradientSum : IGradientCombination
 }
 
 /// <summary>
-/// ∇_θ mean_i w_iK l_iK of the last exit K alone: the network is trained as one of a single exit. Parameters that lead to earlier exits
-/// only stay as they are.
+/// ∇_θ mean_i w_iK l_iK of the last exit K alone: the network is trained as one with a single exit. Parameters that lead only to earlier
+/// exits stay as they are.
 /// </summary>
 public sealed class LastExitGradient : IGradientCombination
 {

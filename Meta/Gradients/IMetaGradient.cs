@@ -21,7 +21,7 @@ public enum MetaMemory
     /// <summary>The pass at θ, from first to last use.</summary>
     Normal,
 
-    /// <summary>Not the pass at θ during the lookahead: it is recomputed, with identical results.</summary>
+    /// <summary>Not the pass at θ during the lookahead: it is recomputed, bit for bit or, if features are rounded, unrounded.</summary>
     Low,
 }
 
@@ -51,8 +51,8 @@ public enum MetaObjectiveKind
 public sealed record LabelledImages(Tensor Images, Tensor Labels);
 
 /// <summary>
-/// A meta-gradient method. Its forward pass at θ is shared by the pseudo update, the meta gradient and the real update: nothing
-/// is computed twice and no network is copied.
+/// A meta-gradient method. Its forward pass at θ serves the pseudo update, the meta gradient and the real update, and no network is
+/// copied.
 /// </summary>
 public interface IMetaGradient
 {
@@ -69,13 +69,13 @@ public interface IMetaGradient
     MetaGradient WeightGradient(IForward forward, Tensor weights, LabelledImages meta, double rate);
 }
 
-/// <summary>A forward pass over N samples at θ: its values, and the linear map from θ to the losses.</summary>
+/// <summary>A forward pass over N samples at θ: its values, and the gradients of the losses with respect to θ.</summary>
 public interface IForward
 {
     /// <summary>Detached logits, K × <c>[N, C]</c>.</summary>
     IReadOnlyList<Tensor> Logits { get; }
 
-    /// <summary>Detached plain cross-entropies, <c>[N, K]</c>: the WPN's input and what logs show.</summary>
+    /// <summary>Detached plain cross-entropies, <c>[N, K]</c>: the WPN's default input, and what logs show.</summary>
     Tensor CrossEntropies { get; }
 
     /// <summary>

@@ -5,7 +5,7 @@ using Imta.MetaWeight.Losses;
 
 namespace Imta.MetaWeight.Meta.Gradients;
 
-/// <summary>A forward pass as a linear map from θ to the losses, applied and transposed without autograd.</summary>
+/// <summary>A forward pass and its derivative, a linear map from θ to the logits, applied and transposed without autograd.</summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits, <c>C</c> classes.</remarks>
 internal sealed class LinearisedForward : IForward
 {
@@ -33,7 +33,7 @@ internal sealed class LinearisedForward : IForward
 
     /// <inheritdoc cref="IForward.Gradient"/>
     /// <param name="cotangent"><c>[N, K]</c>.</param>
-    /// <param name="last">Frees what the pass keeps; <see cref="Recompute"/> brings it back.</param>
+    /// <param name="last">Whether to free what the pass keeps; <see cref="Recompute"/> restores it.</param>
     public IReadOnlyList<Tensor?> Gradient(Tensor cotangent, bool last)
     {
         using Activity? phase = StepPhases.Start(StepPhases.Backward);
@@ -48,8 +48,8 @@ internal sealed class LinearisedForward : IForward
     }
 
     /// <summary>
-    /// Computes the pass at θ once more, to the same numbers, or, where the network rounds its features
-    /// (<see cref="MultiExitNetwork.FeatureType"/>), without rounding; batch norm's running statistics and the losses are unchanged.
+    /// Computes the pass at θ once more: bit for bit, or, if the network rounds its features
+    /// (<see cref="MultiExitNetwork.FeatureType"/>), without rounding. Batch norm's running statistics and the losses are unchanged.
     /// </summary>
     public void Recompute()
     {
@@ -83,7 +83,7 @@ internal sealed class LinearisedForward : IForward
         Tensor[] logits = [.. pass.Logits.Select(z => z.detach().requires_grad_())];
         (Tensor crossEntropies, Tensor losses) = _loss.PerSample(logits, _train.Labels, pass.Teacher); // [N, K]
 
-        // l_ik depends only on z_ik (a teacher is detached), so the gradient of the sum contains all slopes.
+        // l_ik depends only on z_ik (the teacher is detached), so the gradient of the sum consists of all slopes.
         IReadOnlyList<Tensor?> slopes = Autograd.Gradients("the sum of the losses", [losses.sum()], null, logits);
         return (pass, [.. slopes.Select(slope => slope!)], crossEntropies.detach(), losses.detach());
     }

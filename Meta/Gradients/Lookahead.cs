@@ -8,12 +8,12 @@ namespace Imta.MetaWeight.Meta.Gradients;
 /// each steps by its own gradient, or all by their mean (<see cref="LookaheadScope"/>).
 /// </summary>
 /// <param name="optimiser">The optimiser of θ.</param>
-/// <param name="averaging">Averages gradients over processes, for <see cref="LookaheadScope.Global"/>; null: each steps by its own.</param>
+/// <param name="averaging">Averages gradients over processes (<see cref="LookaheadScope.Global"/>); null: each steps by its own.</param>
 public sealed class Lookahead(Sgd optimiser, Averaging? averaging = null)
 {
     /// <summary>One step.</summary>
     /// <param name="gradients">G, one for each parameter, with or without history; null: no gradient.</param>
-    /// <param name="samples">Samples that G is the mean over.</param>
+    /// <param name="samples">Number of samples that G is a mean over.</param>
     /// <param name="rate">The backbone's learning rate.</param>
     public VirtualStep Along(IReadOnlyList<Tensor?> gradients, long samples, double rate)
     {
@@ -23,8 +23,8 @@ public sealed class Lookahead(Sgd optimiser, Averaging? averaging = null)
     }
 
     /// <summary>
-    /// The means, with the autograd history of this process's own gradient, whose weights are scaled by 1/N of its own shard, as
-    /// everywhere.
+    /// The means, with the autograd history of this process's own gradient. Its share in the mean is left out of the history: the mean over
+    /// the processes' gradients of Θ applies it later.
     /// </summary>
     private IReadOnlyList<Tensor?> Mean(IReadOnlyList<Tensor?> gradients, long samples)
     {
@@ -53,10 +53,10 @@ public sealed class VirtualStep
     public Tensor[] Parameters { get; }
 
     /// <summary>
-    /// ∂L/∂θ′ of the mean meta objective of the processes that share the step; of this process only if the step is its own.
+    /// ∂L/∂θ′ of the mean meta objective over the processes that share the step; if the step is this process's own, of its objective.
     /// </summary>
     /// <param name="v">∂L/∂θ′ of this process, one for each parameter; null: L does not depend on it.</param>
-    /// <param name="samples">Meta samples that L is the mean over.</param>
+    /// <param name="samples">Number of meta samples of this process.</param>
     public IReadOnlyList<Tensor?> Shared(IReadOnlyList<Tensor?> v, long samples) => _averaging.Mean(v, samples);
 
     /// <summary>u with ⟨∂L/∂θ′, dθ′⟩ = −⟨u, dG⟩ (<see cref="Sgd.LookaheadDirection"/>), one for each parameter; null: it is 0.</summary>

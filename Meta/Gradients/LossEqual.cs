@@ -16,8 +16,8 @@ public sealed record LossEqualOptions
 #pragma warning restore CS1591
 
 /// <summary>
-/// Weights exits so that their losses count alike: the option <c>loss_equal</c> of the code of BoostNet (Yu et al., "Boosted Dynamic Neural
-/// Networks", AAAI 2023): v_k = mean(E)/E_k with moving averages E of the losses, this step's included.
+/// Weights exits so that their losses count equally: the option <c>loss_equal</c> in the code of BoostNet (Yu et al., "Boosted Dynamic
+/// Neural Networks", AAAI 2023): v_k = mean(E)/E_k with moving averages E of the losses, this step's included.
 /// </summary>
 /// <param name="options">The averages' momentum.</param>
 public sealed class LossEqual(LossEqualOptions options) : LossWeighting

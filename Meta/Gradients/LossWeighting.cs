@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
 /// Σ_k v_k g_k, whose weights v follow from the exits' losses l_k = mean_i w_ik l_ik and from state kept from earlier steps: the gradient
-/// of Σ_k v_k l_k with v as constants, by one transposition of the pass. l is the mean over processes, so that all have the same weights.
+/// of Σ_k v_k l_k with v held constant, by one backward pass. l is the mean over processes, so that all have the same weights.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits. Losses, weights and state are float64 <c>[K]</c>, on the network's device.</remarks>
 public abstract class LossWeighting : IGradientCombination
@@ -31,7 +31,7 @@ public abstract class LossWeighting : IGradientCombination
         return [.. Direction(forward, cotangent, losses, averaging).Select(part => part?.MoveToOuterDisposeScope())];
     }
 
-    /// <summary>v of the next step.</summary>
+    /// <summary>v of this step; called once per step, as it may update the state.</summary>
     /// <param name="losses">l, positive.</param>
     public abstract Tensor Weights(Tensor losses);
 
@@ -66,7 +66,7 @@ public abstract class LossWeighting : IGradientCombination
     /// <param name="forward">The pass at θ.</param>
     /// <param name="cotangent">w/N <c>[N, K]</c>.</param>
     /// <param name="losses">l.</param>
-    /// <param name="averaging">Averages over processes what else v depends on; null: single-process training.</param>
+    /// <param name="averaging">Averages over processes whatever else v depends on; null: single-process training.</param>
     protected virtual IReadOnlyList<Tensor?> Direction(IForward forward, Tensor cotangent, Tensor losses, Averaging? averaging)
         => forward.Gradient(cotangent.mul(Weights(losses).to_type(cotangent.dtype))); // [N, K] · [K]
 
@@ -88,7 +88,7 @@ public abstract class LossWeighting : IGradientCombination
         }
     }
 
-    /// <summary>A state from a file is on the CPU.</summary>
+    /// <summary>Moves the state to the losses' device: from a file, it is on the CPU.</summary>
     private void MoveState(Tensor like)
     {
         foreach ((string name, Tensor kept) in _state.Tensors.Where(entry => entry.Value.device_type != like.device_type).ToArray())

@@ -28,7 +28,7 @@ public sealed class MetaObjective
 
     /// <summary>
     /// L of a network with these parameters in place of its own, and its gradient with respect to them, through libtorch's autograd; null
-    /// if L does not depend on a parameter.
+    /// where L does not depend on a parameter.
     /// </summary>
     internal (Tensor Objective, IReadOnlyList<Tensor?> ByParameters) Differentiate(
         MultiExitNetwork network, IReadOnlyList<Tensor> parameters, LabelledImages meta)

@@ -25,11 +25,11 @@ public sealed record NashMtlOptions
 public sealed class NashMtl(NashMtlOptions options) : GramCombination
 {
     private const int MaxSteps = 200;
-    private const double Unbounded = 1e4; // of α_k |g_k|
+    private const double Unbounded = 1e4; // bound on α_k |g_k|
 
     /// <summary>
-    /// α, by Newton steps on its convex form: it minimises ½ αᵀMα − Σ_k log α_k. An exit without gradient has 0. Where a combination of
-    /// gradients with positive coefficients vanishes, there is none: α stops growing where the direction is almost 0.
+    /// α, by Newton steps on its convex form: it minimises ½ αᵀMα − Σ_k log α_k. An exit without gradient gets 0. If a combination of the
+    /// gradients with positive coefficients vanishes, no α exists: it stops growing where the direction is almost 0.
     /// </summary>
     /// <param name="gram">M = ⟨g_k, g_j⟩ <c>[K, K]</c>, all finite.</param>
     public static double[] Solve(double[,] gram)
@@ -50,10 +50,10 @@ public sealed class NashMtl(NashMtlOptions options) : GramCombination
         return alpha;
     }
 
-    /// <summary>Σ_k a_k g_k scaled down to at most a given norm, as in the public code: by min(1, norm/(|Σ_k a_k g_k| + 10⁻⁶)).</summary>
+    /// <summary>a scaled such that d = Σ_k a_k g_k has at most a given norm, as in the public code: by min(1, norm/(|d| + 10⁻⁶)).</summary>
     /// <param name="coefficients">a, K numbers.</param>
     /// <param name="gram">⟨g_k, g_j⟩ <c>[K, K]</c>.</param>
-    /// <param name="maxNorm">The largest norm; null: any.</param>
+    /// <param name="maxNorm">The largest norm; null: no limit.</param>
     public static double[] Clip(double[] coefficients, double[,] gram, double? maxNorm)
     {
         if (maxNorm is not { } most)
@@ -80,7 +80,7 @@ public sealed class NashMtl(NashMtlOptions options) : GramCombination
             Vector<double> slope = (cosines * beta) - inverse;
             Vector<double> change = -(cosines + Matrix<double>.Build.DenseOfDiagonalVector(inverse.PointwisePower(2))).Solve(slope);
             double decrement = Math.Sqrt(-(slope * change));
-            if (!(decrement > 0)) // solved to the last bit, or N is rounded so far that it is not positive
+            if (!(decrement > 0)) // solved to the last bit, or rounding left N not positive definite
             {
                 break;
             }

@@ -25,8 +25,8 @@ public sealed record PcGradOptions
 #pragma warning restore CS1591
 
 /// <summary>
-/// PCGrad (Yu et al., "Gradient Surgery for Multi-Task Learning", NeurIPS 2020, algorithm 1): each exit's gradient loses its component
-/// against each other exit's gradient in turn, and the results are summed.
+/// PCGrad (Yu et al., "Gradient Surgery for Multi-Task Learning", NeurIPS 2020, algorithm 1): each exit's gradient loses in turn its
+/// component against every other exit's gradient that it conflicts with, and the results are summed.
 /// </summary>
 /// <param name="random">
 /// A generator for each step, counted from 0, that draws the orders; null: exits in their own order.
@@ -37,7 +37,7 @@ public sealed class PcGrad(Func<long, Generator>? random = null) : GramCombinati
 
     private long _steps;
 
-    /// <summary>The steps so far, from which the next orders follow; nothing with a fixed order.</summary>
+    /// <summary>The number of steps so far, which determines the next orders; empty with a fixed order.</summary>
     public override StateTree State => random is null
         ? new StateTree()
         : new StateTree { Groups = { [IGradientCombination.StateGroup] = new StateTree { Numbers = { [Steps] = _steps } } } };
@@ -47,7 +47,7 @@ public sealed class PcGrad(Func<long, Generator>? random = null) : GramCombinati
     /// ⟨v_i, g_j⟩ &lt; 0, v_i ← v_i − ⟨v_i, g_j⟩/|g_j|² · g_j. <c>[K, K]</c>
     /// </summary>
     /// <param name="gram">⟨g_k, g_j⟩ <c>[K, K]</c>.</param>
-    /// <param name="orders">K orders of the K exits; each one's own place in its order is skipped.</param>
+    /// <param name="orders">For each of the K exits, an order of the K exits; the exit itself is skipped.</param>
     public static double[,] Projections(double[,] gram, IReadOnlyList<IReadOnlyList<int>> orders)
     {
         int exits = gram.GetLength(0);
@@ -58,7 +58,7 @@ public sealed class PcGrad(Func<long, Generator>? random = null) : GramCombinati
             foreach (int j in orders[i].Where(j => j != i))
             {
                 double product = Enumerable.Range(0, exits).Sum(k => projected[i, k] * gram[k, j]); // ⟨v_i, g_j⟩
-                if (product < 0 && gram[j, j] > 0) // in float32 a square may vanish where a product does not
+                if (product < 0 && gram[j, j] > 0) // in float32 a square may underflow where a product does not
                 {
                     projected[i, j] -= product / gram[j, j];
                 }

@@ -4,14 +4,14 @@ namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
 /// CAGrad's inner problem: F(w) = ⟨b, w⟩ + s √(wᵀMw) over the simplex, M the Gram matrix, b = M·1/K, s = c|g_0|. It is convex. Newton steps
-/// within a face of the simplex lead to its minimum or to the border, where an exit drops out; at the minimum of a face, the exit with the
-/// most negative multiplier enters. So w is exact, with zeros that are zero.
+/// within a face of the simplex lead to the face's minimum or to its border, where an exit drops out; at the minimum of a face, the exit
+/// with the most negative multiplier enters. So w is accurate, and its zeros are exact.
 /// </summary>
 internal sealed class SimplexProblem
 {
     private const int MaxStepsPerExit = 60;
 
-    private readonly Matrix<double> _gram; // M, scaled so that its largest element on the diagonal is 1
+    private readonly Matrix<double> _gram; // M, scaled so that its largest diagonal element is 1
     private readonly Vector<double> _linear; // b
     private readonly double _slope; // s
 
@@ -69,7 +69,7 @@ internal sealed class SimplexProblem
 
     private Vector<double> Gradient(Vector<double> w) => _linear + (_gram * w * (_slope / Math.Sqrt(SquaredNorm(w))));
 
-    /// <summary>The step to the minimum of F's quadratic model in a face, from the equations of its Lagrangian.</summary>
+    /// <summary>The step to the minimum of F's quadratic model in a face, from its KKT system.</summary>
     private Vector<double> NewtonStep(Vector<double> w, Vector<double> slope, List<int> face)
     {
         int size = face.Count;
@@ -84,7 +84,7 @@ internal sealed class SimplexProblem
                 system[i, j] = _slope / norm * (_gram[face[i], face[j]] - (direction[face[i]] * direction[face[j]]));
             }
 
-            system[i, i] += 1e-14 * (1 + (_slope / norm * _gram[face[i], face[i]])); // gradients may depend on each other
+            system[i, i] += 1e-14 * (1 + (_slope / norm * _gram[face[i], face[i]])); // gradients may be linearly dependent
             system[i, size] = system[size, i] = 1;
             right[i] = -slope[face[i]];
         }
@@ -99,7 +99,7 @@ internal sealed class SimplexProblem
         return change;
     }
 
-    /// <summary>Goes along a step as far as F falls and no weight turns negative; returns the exit whose weight became 0.</summary>
+    /// <summary>Moves w by a step as far as F falls and no weight turns negative; returns the exit whose weight became 0, if any.</summary>
     private int? Move(Vector<double> w, Vector<double> change, double decrement)
     {
         double length = 1, value = Value(w);
@@ -112,7 +112,7 @@ internal sealed class SimplexProblem
             }
         }
 
-        // Where F falls by less than it is rounded, Newton's step is as good as exact.
+        // Where F falls by less than its rounding error, Newton's step is as good as exact.
         while (decrement > 1e-9 * Math.Abs(value) && length > 1e-9 && Value(w + (change * length)) > value - (1e-4 * length * decrement))
         {
             (length, leaving) = (length / 2, null);
@@ -126,7 +126,7 @@ internal sealed class SimplexProblem
         return leaving;
     }
 
-    /// <summary>The exit outside of a face along which F falls most from the face's minimum; null: it is that of the simplex.</summary>
+    /// <summary>The exit outside a face towards which F falls most from the face's minimum; null: that is the simplex's minimum.</summary>
     private int? Entering(Vector<double> w, List<int> face)
     {
         Vector<double> slope = Gradient(w);

@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Meta.Gradients;
 
 /// <summary>
 /// The phases of a training step, as .NET activities: an <see cref="ActivityListener"/> sees them start and stop on the thread that
-/// steps. They may be nested. Without a listener they cost nothing.
+/// runs the step. They may be nested. Without a listener they cost nothing.
 /// </summary>
 public static class StepPhases
 {
@@ -17,7 +17,7 @@ public static class StepPhases
     /// <summary>The gradient of the weighted loss at θ.</summary>
     public const string Backward = "backward";
 
-    /// <summary>From the gradients of the exits to one direction.</summary>
+    /// <summary>From the exits' gradients to one direction.</summary>
     public const string Combination = "combination";
 
     /// <summary>The virtual step from θ to θ′.</summary>

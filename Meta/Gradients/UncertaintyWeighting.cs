@@ -27,7 +27,7 @@ public sealed record UncertaintyOptions
 public sealed class UncertaintyWeighting(UncertaintyOptions options) : LossWeighting
 {
     private const string LogVariances = "log_variances";
-    private const double Bound = 20; // of |s|: at a loss of 0 it would fall for ever
+    private const double Bound = 20; // on |s|: at a loss of 0, s would fall without end
 
     /// <summary>e^{−s_k}/2.</summary>
     public static Tensor WeightsAt(Tensor s) => s.neg().exp().mul(Held(0.5));

@@ -15,7 +15,7 @@ public sealed class UnrolledMetaGradient : IMetaGradient
     private readonly TrainingLoss _loss;
     private readonly MetaObjective _objective;
 
-    /// <summary>A method for this network, its lookahead, the loss l of training and the meta objective.</summary>
+    /// <summary>A method for this network, its lookahead, the training loss l and the meta objective.</summary>
     /// <param name="network">The backbone.</param>
     /// <param name="lookahead">The lookahead from its parameters.</param>
     /// <param name="loss">l.</param>

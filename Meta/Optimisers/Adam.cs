@@ -3,7 +3,7 @@ using TorchSharp.Modules;
 
 namespace Imta.MetaWeight.Meta.Optimisers;
 
-/// <summary>Adam (Kingma and Ba, ICLR 2015) with L2 decay added to the gradient, by PyTorch's rule, for Θ.</summary>
+/// <summary>Adam (Kingma and Ba, ICLR 2015) with L2 decay added to the gradient, as in PyTorch: for Θ and for Meta-GF's weights.</summary>
 public sealed class Adam : IStateful, IDisposable
 {
     /// <summary>Decay of the running mean of the gradient.</summary>
@@ -23,7 +23,7 @@ public sealed class Adam : IStateful, IDisposable
     private readonly Tensor[] _squares;
 
     /// <summary>An optimiser with fresh state: both moments are 0.</summary>
-    /// <param name="parameters">Θ by name.</param>
+    /// <param name="parameters">What it trains, by name.</param>
     /// <param name="weightDecay">L2 decay.</param>
     public Adam(IEnumerable<(string Name, Parameter Parameter)> parameters, double weightDecay)
     {
@@ -45,7 +45,7 @@ public sealed class Adam : IStateful, IDisposable
     /// <summary>The number of steps, and both moments by the names of their parameters.</summary>
     public StateTree State => new() { Numbers = { [Step] = Steps }, Groups = { [Mean] = Named(_means), [Square] = Named(_squares) } };
 
-    /// <summary>Updates Θ and the moments.</summary>
+    /// <summary>Updates the parameters and the moments.</summary>
     /// <param name="gradients">One per parameter.</param>
     /// <param name="rate">The learning rate.</param>
     public void Apply(IReadOnlyList<Tensor> gradients, double rate)

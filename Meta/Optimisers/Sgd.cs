@@ -5,7 +5,7 @@ namespace Imta.MetaWeight.Meta.Optimisers;
 
 /// <summary>
 /// SGD with momentum, dampening, Nesterov momentum and weight decay, as in PyTorch. The step is a pure function of parameters, gradients
-/// and buffers, so that the lookahead is this optimiser's own step and changes nothing.
+/// and buffers, so the lookahead is this optimiser's own step without side effects.
 /// </summary>
 public sealed class Sgd : IStateful, IDisposable
 {
@@ -16,7 +16,7 @@ public sealed class Sgd : IStateful, IDisposable
     private readonly Tensor?[] _buffers;
 
     /// <summary>An optimiser with fresh state: no parameter has a momentum buffer yet.</summary>
-    /// <param name="parameters">θ by name: those of a network that are trained (<c>requires_grad</c>).</param>
+    /// <param name="parameters">A network's parameters by name; θ are those that are trained (<c>requires_grad</c>).</param>
     /// <param name="options">Momentum, dampening, Nesterov, weight decay; the learning rate is passed to each step.</param>
     /// <exception cref="ArgumentException">Nesterov without momentum, or with dampening.</exception>
     public Sgd(IEnumerable<(string Name, Parameter Parameter)> parameters, TrainOptions options)
@@ -130,7 +130,7 @@ public sealed class Sgd : IStateful, IDisposable
     private Tensor Decayed(Tensor parameter, Tensor gradient)
         => _options.WeightDecay == 0 ? gradient : gradient.add(parameter, Held(_options.WeightDecay));
 
-    /// <summary>The new momentum buffer: the decayed gradient itself at the first step, without dampening.</summary>
+    /// <summary>The new momentum buffer: at the first step the gradient with weight decay, without dampening.</summary>
     private Tensor Velocity(Tensor parameter, Tensor gradient, int p)
     {
         Tensor decayed = Decayed(parameter, gradient);

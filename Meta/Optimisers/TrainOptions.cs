@@ -23,8 +23,8 @@ public record TrainOptions
     [Range(1, 1_000_000)]
     public virtual int Epochs { get; init; } = 300;
 
-    [Description("Batch size; with meta.enabled, each batch is split into two halves that serve as each other's meta data, and the size "
-        + "must be at least 4")]
+    [Description("Batch size; with meta.enabled and meta.source=halves, each batch is split into two halves that serve as each other's "
+        + "meta data, and the size must be at least 4")]
     [Range(2, 1_000_000)]
     public int Batch { get; init; } = 1024;
 
@@ -63,12 +63,12 @@ public record TrainOptions
     public double WeightDecay { get; init; } = 1e-4;
 }
 
-/// <summary>The factor on both learning rates at each batch; the two half batches of a batch share it.</summary>
+/// <summary>The factor on both learning rates at each batch; the two halves of a batch share it.</summary>
 public static class RateSchedule
 {
     /// <summary>
-    /// Cosine: (1 + cos(π t/T))/2 with t of the run's T batches done. Multi-step: decay to the power of the milestones passed. Either times
-    /// min(1, (t + 1)/W) with W batches of warm-up (Goyal et al., 2017, section 2.2).
+    /// Cosine: (1 + cos(π t/T))/2 after t of the run's T batches. Multi-step: decay to the power of the number of milestones passed. Either
+    /// is multiplied by min(1, (t + 1)/W) with W batches of warm-up (Goyal et al., 2017, section 2.2).
     /// </summary>
     /// <param name="options">Schedule, epochs, milestones, decay, warm-up.</param>
     /// <param name="epoch">From 0.</param>

@@ -5,7 +5,7 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Meta.Weighting;
 
 /// <summary>
-/// Weights training samples at exits: w = w(φ; Θ), from features φ of the samples of a forward pass. A weighting owns its networks, their
+/// Weights training samples at exits: w = w(φ; Θ), from features φ of the samples in a forward pass. A weighting owns its networks, their
 /// optimisers and its settings. The default members are those of a weighting without parameters, which does not learn.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> training samples of a half batch, <c>K</c> exits.</remarks>
@@ -14,17 +14,17 @@ public interface ISampleWeighting : IStateful, IDisposable
     /// <summary>What distinguishes a run with it, such as <c>learned sample weights</c>.</summary>
     string Description { get; }
 
-    /// <summary>Whether a batch is cut in halves, each the other's meta data, as <see cref="WeightingMethod.CutsBatch"/> says.</summary>
+    /// <summary>Whether a batch is cut into halves, each the other's meta data, as <see cref="WeightingMethod.CutsBatch"/> says.</summary>
     bool CutsBatch { get; }
 
     /// <summary>Θ; none by default.</summary>
     IReadOnlyList<Parameter> Parameters => [];
 
-    /// <summary>Whether it learns from a batch of an epoch, counted from 0; never by default.</summary>
+    /// <summary>Whether it learns from the batch with this index in its epoch, from 0; by default never.</summary>
     bool Learns(int batch) => false;
 
-    /// <summary>φ, without history: what the weights of a half batch are computed from, before and after it has learned.</summary>
-    /// <param name="forward">The pass at θ over its samples.</param>
+    /// <summary>φ, without history: what the weights of a half batch are computed from, before and after the weighting learns.</summary>
+    /// <param name="forward">The pass at θ over the half batch.</param>
     Tensor Features(IForward forward);
 
     /// <summary>w <c>[N, K]</c>, with the autograd history back to Θ.</summary>
@@ -32,8 +32,8 @@ public interface ISampleWeighting : IStateful, IDisposable
     Tensor Weights(Tensor features);
 
     /// <summary>
-    /// ∂L/∂Θ = ∂L/∂w · ∂w/∂Θ of this process, one for each of <see cref="Parameters"/>, of its shape; null: w does not depend on it. By
-    /// default along the history of w. Called for the batches for which <see cref="Learns"/> is true.
+    /// ∂L/∂Θ = ∂L/∂w · ∂w/∂Θ of this process, one tensor for each of <see cref="Parameters"/>, of its shape; null: w does not depend on it.
+    /// By default through the autograd history of w. Called for batches for which <see cref="Learns"/> is true.
     /// </summary>
     /// <param name="weights">w <c>[N, K]</c> with its history, from <see cref="Weights"/>.</param>
     /// <param name="byWeights">∂L/∂w <c>[N, K]</c>.</param>

@@ -8,15 +8,15 @@ using Adam = Imta.MetaWeight.Meta.Optimisers.Adam;
 namespace Imta.MetaWeight.Meta.Weighting;
 
 /// <summary>
-/// Weights by a network g(φ; Θ) that learns every <see cref="MetaOptions.Interval"/> batches; with 0, it stays as initialised.
+/// Weights from a network g(φ; Θ) that learns every <see cref="MetaOptions.Interval"/> batches; with interval 0, it stays as initialised.
 /// </summary>
 /// <remarks>Shapes: <c>N</c> samples, <c>K</c> exits.</remarks>
 public abstract class LearnedWeighting : ISampleWeighting
 {
-    /// <summary>The network in <see cref="State"/>, and in L2W-DEN's published checkpoints.</summary>
+    /// <summary>The network's key in <see cref="State"/>, and in L2W-DEN's published checkpoints.</summary>
     public const string NetworkKey = "meta_state_dict";
 
-    /// <summary>The optimiser in <see cref="State"/>, and in L2W-DEN's published checkpoints.</summary>
+    /// <summary>The optimiser's key in <see cref="State"/>, and in L2W-DEN's published checkpoints.</summary>
     public const string OptimiserKey = "meta_optimizer";
 
     private readonly MetaOptions _options;
@@ -95,7 +95,7 @@ public abstract class LearnedWeighting : ISampleWeighting
     private protected static int FeaturesPerExit(MetaOptions options) => options.Features == WeightFeatures.Both ? 2 : 1;
 }
 
-/// <summary>w = 1 + ε · centre(g(φ; Θ)), g from all exits of a sample to all of its weights (L2W-DEN, section 3.2).</summary>
+/// <summary>w = 1 + ε · centre(g(φ; Θ)), g from a sample's features at all exits to all of its weights (L2W-DEN, section 3.2).</summary>
 /// <param name="options">ε, centring, features, interval; network and optimiser.</param>
 /// <param name="exits">K.</param>
 /// <param name="random">Draws the initial Θ.</param>
@@ -127,8 +127,8 @@ public sealed class L2wDenWeighting(
 }
 
 /// <summary>
-/// w_k = g(φ_k; Θ) scaled to mean 1 over the samples, g from one exit's features to its weight, the same for every exit: as the published
-/// code of Meta-Weight-Net (Shu et al., NeurIPS 2019) does for its single exit.
+/// w_k = g(φ_k; Θ) scaled to mean 1 over the samples. g maps one exit's features to its weight and is the same for every exit; for a single
+/// exit, this is the published code of Meta-Weight-Net (Shu et al., NeurIPS 2019).
 /// </summary>
 /// <param name="options">Features, interval; network and optimiser.</param>
 /// <param name="random">Draws the initial Θ.</param>

@@ -4,7 +4,7 @@ using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Meta.Weighting;
 
-/// <summary>Dimension over which the mean of the weight perturbations <c>[N, K]</c> is subtracted.</summary>
+/// <summary>Dimension over which the weight perturbations <c>[N, K]</c> are centred to mean 0.</summary>
 public enum Centring
 {
     /// <summary>Over the exits of each sample.</summary>
@@ -17,13 +17,13 @@ public enum Centring
     Mat,
 }
 
-/// <summary>Input features of the weight-prediction network.</summary>
+/// <summary>Input features of the weight-prediction network; with <see cref="WpnOutput.Sigmoid"/>, one exit's at a time.</summary>
 public enum WeightFeatures
 {
-    /// <summary>Its K cross-entropies.</summary>
+    /// <summary>The sample's K cross-entropies.</summary>
     Loss,
 
-    /// <summary>Its K confidences (largest softmax probability).</summary>
+    /// <summary>The sample's K confidences (largest softmax probability).</summary>
     Confidence,
 
     /// <summary>The cross-entropies, then the confidences: 2K numbers.</summary>
@@ -43,7 +43,7 @@ public enum MetaSource
 /// <summary>The interpretation of the weight-prediction network's output.</summary>
 public enum WpnOutput
 {
-    /// <summary>tanh, K outputs from all of a sample's exits: the perturbation of its weights (L2W-DEN).</summary>
+    /// <summary>tanh, K outputs from the features at all of a sample's exits: the perturbations of its weights (L2W-DEN).</summary>
     Tanh,
 
     /// <summary>

@@ -65,7 +65,7 @@ public sealed class AllocatedWeighting(MetaOptions options) : RuleWeighting(opti
     private protected override Tensor Weigh(Tensor means) => means.mul(Held(means.shape[0]));
 }
 
-/// <summary>1 + ε · centre(±1), + at the sample's exit: what a saturated weight-prediction network would output.</summary>
+/// <summary>1 + ε · centre(±1), +1 at the sample's exit: the weights that a saturated weight-prediction network would give.</summary>
 /// <param name="options">The exits' shares of the samples; ε and centring.</param>
 public sealed class FixedWeighting(MetaOptions options) : RuleWeighting(options.Q)
 {

@@ -5,8 +5,8 @@ using TorchSharp.Modules;
 namespace Imta.MetaWeight.Meta.Weighting;
 
 /// <summary>
-/// The WPN g(φ; Θ) of L2W-DEN: an MLP from a sample's features to one number per exit, ReLU between layers and tanh at the end; with a
-/// sigmoid at the end instead, that of Meta-Weight-Net (Shu et al., NeurIPS 2019), from an exit's features to one value. Its parameter
+/// The WPN g(φ; Θ) of L2W-DEN: an MLP from a sample's features to one number per exit, with ReLU between layers and tanh at the end; or,
+/// with a sigmoid at the end, that of Meta-Weight-Net (Shu et al., NeurIPS 2019), from one exit's features to one number. Its parameter
 /// names are those of L2W-DEN's published checkpoints.
 /// </summary>
 public sealed class WeightPredictionNetwork : NamedModule
@@ -15,9 +15,9 @@ public sealed class WeightPredictionNetwork : NamedModule
     private readonly WpnOutput _output;
 
     /// <summary>Builds the network with PyTorch's default initialisation.</summary>
-    /// <param name="options">Width and number of hidden layers.</param>
-    /// <param name="features">Features of a sample, or of a sample at an exit.</param>
-    /// <param name="outputs">K; or 1, of an exit.</param>
+    /// <param name="options">Width and number of hidden layers; output.</param>
+    /// <param name="features">Number of features of a sample, or of a sample at one exit.</param>
+    /// <param name="outputs">K, or 1 for a single exit.</param>
     /// <param name="random">The random generator for the initial parameters.</param>
     /// <param name="type">The parameters' element type.</param>
     /// <param name="device">The parameters' device.</param>

@@ -24,7 +24,7 @@ public sealed class WeightingMethod
         string name, bool learns, Func<object> defaults, WeightingBuilder<object> build, Func<object, bool> cutsBatch)
         => (Name, Learns, _defaults, _build, _cutsBatch) = (name, learns, defaults, build, cutsBatch);
 
-    /// <summary>By the weight-prediction network of L2W-DEN, or that of Meta-Weight-Net (<see cref="WpnOptions.Output"/>).</summary>
+    /// <summary>Weights from L2W-DEN's weight-prediction network, or Meta-Weight-Net's (<see cref="WpnOptions.Output"/>).</summary>
     public static WeightingMethod Predicted { get; } = Create<NoOptions>(
         "predicted", learns: true, (_, meta, backbone, random) =>
         {
@@ -35,7 +35,7 @@ public sealed class WeightingMethod
         },
         usesWpn: true);
 
-    /// <summary>By hand, larger at the exit that a sample is allocated to and smaller at the others (the ablation).</summary>
+    /// <summary>Weights by a fixed rule: larger at the exit that a sample is allocated to, smaller at the others (the ablation).</summary>
     public static WeightingMethod Fixed { get; }
         = Create<NoOptions>("fixed", learns: false, (_, meta, _, _) => new FixedWeighting(meta), allocates: true);
 
@@ -52,10 +52,10 @@ public sealed class WeightingMethod
     /// <summary>Whether it allocates the training samples to exits by <see cref="MetaOptions.Q"/>, so that each exit needs some.</summary>
     public bool Allocates { get; private init; }
 
-    /// <summary>Whether it makes the network that <see cref="MetaOptions.Wpn"/> describes.</summary>
+    /// <summary>Whether it creates the network that <see cref="MetaOptions.Wpn"/> describes.</summary>
     public bool UsesWpn { get; private init; }
 
-    /// <summary>A method.</summary>
+    /// <summary>Defines a method.</summary>
     /// <typeparam name="TOptions">
     /// A record of its own settings: each property has a default, a <c>[Description]</c> and, if it is a number, a <c>[Range]</c>.
     /// </typeparam>
@@ -63,8 +63,8 @@ public sealed class WeightingMethod
     /// <param name="learns">Whether it has parameters Θ and learns them from meta data.</param>
     /// <param name="build">Creates the weighting.</param>
     /// <param name="cutsBatch">
-    /// Of one that does not learn, whether it cuts a batch in halves, by its own settings; null: it does. One that learns cuts it where
-    /// <see cref="MetaOptions.Source"/> says so, since its meta data are the other half then.
+    /// For a method that does not learn: whether it cuts a batch into halves, given its own settings; null: it does. A method that learns
+    /// cuts it if <see cref="MetaOptions.Source"/> is <see cref="MetaSource.Halves"/>: its meta data are then the other half.
     /// </param>
     /// <param name="allocates">Whether it allocates the training samples to exits by <see cref="MetaOptions.Q"/>.</param>
     /// <param name="usesWpn">Whether it creates the network that <see cref="MetaOptions.Wpn"/> describes.</param>
@@ -91,7 +91,7 @@ public sealed class WeightingMethod
     /// <summary>A new instance of its own settings with default values, of the type given to <see cref="Create"/>.</summary>
     public object DefaultOptions() => _defaults();
 
-    /// <summary>Whether a weighting with these settings cuts a batch in halves: what checks know before there is one.</summary>
+    /// <summary>Whether a weighting with these settings cuts a batch into halves; lets checks know before one is created.</summary>
     /// <param name="own">Settings of the type of <see cref="DefaultOptions"/>.</param>
     /// <param name="meta">The settings that all methods share.</param>
     public bool CutsBatch(object own, MetaOptions meta) => Learns ? meta.Source == MetaSource.Halves : _cutsBatch(own);
@@ -102,7 +102,7 @@ public sealed class WeightingMethod
     /// <param name="backbone">The network whose samples are weighted; Θ gets its device and element type.</param>
     /// <param name="random">Draws the initial Θ.</param>
     /// <exception cref="InvalidOperationException">
-    /// Its <see cref="ISampleWeighting.CutsBatch"/> is not what <see cref="CutsBatch"/> says: the loop would not do what was checked.
+    /// Its <see cref="ISampleWeighting.CutsBatch"/> differs from <see cref="CutsBatch"/>: the loop would not do what was checked.
     /// </exception>
     public ISampleWeighting Build(
         object own, MetaOptions meta, MultiExitNetwork backbone, Generator random)

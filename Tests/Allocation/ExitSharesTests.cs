@@ -46,13 +46,14 @@ public sealed class ExitSharesTests
         => ExitShares.Quotas([0.25f, 0.25f, 0.25f, 0.25f], 7).Should().Equal(1, 1, 1, 4);
 
     [Theory]
-    [InlineData(0.0)]
-    [InlineData(-0.5)]
-    [InlineData(double.NaN)]
-    [InlineData(double.PositiveInfinity)]
-    [InlineData(1e-300)] // no float32 number
-    [InlineData(1e30)] // its tenth power is none
-    public void Q_that_gives_no_shares_is_refused(double q) => FluentActions.Invoking(() => ExitShares.FromQ(q, 10))
+    [InlineData(0.0, 10)]
+    [InlineData(-0.5, 10)]
+    [InlineData(double.NaN, 10)]
+    [InlineData(double.PositiveInfinity, 10)]
+    [InlineData(1e-300, 10)] // no float32 number
+    [InlineData(1e30, 10)] // its tenth power is none
+    [InlineData(1.9, 138)] // all its powers are, their sum is none
+    public void Q_that_gives_no_shares_is_refused(double q, int exits) => FluentActions.Invoking(() => ExitShares.FromQ(q, exits))
         .Should().Throw<ArgumentOutOfRangeException>().WithParameterName(nameof(q)).WithMessage("*positive q*");
 
     [Fact]

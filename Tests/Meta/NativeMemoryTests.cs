@@ -1,5 +1,6 @@
 using System.Globalization;
 using Imta.MetaWeight.Backbones;
+using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Msd;
 using Imta.MetaWeight.Backbones.Ra;
 using Imta.MetaWeight.Experiments.Configuration;
@@ -43,6 +44,21 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         double residentLater = ResidentMegabytes();
         output.WriteLine($"{held} tensors; {resident:f1} MB after 10 steps, {residentLater:f1} MB after 300");
         residentLater.Should().BeInRange(0.98 * resident, 1.02 * resident);
+    }
+
+    [Fact]
+    public void Freed_tensors_leave_the_process_when_asked()
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "resident memory is read from /proc");
+
+        using Tensor below = ones([1000], ScalarType.Byte);
+        Tensor large = ones([200_000_000], ScalarType.Byte);
+        using Tensor above = ones([1000], ScalarType.Byte); // what is freed does not lie at the heap's end
+        double resident = ResidentMegabytes();
+        large.Dispose();
+        TorchLibraries.ReturnFreeMemory();
+
+        (resident - ResidentMegabytes()).Should().BeGreaterThan(150);
     }
 
     [Theory]

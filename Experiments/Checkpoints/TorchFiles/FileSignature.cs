@@ -3,7 +3,7 @@ using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.FormatGuard;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-/// <summary>What people get where they expect a checkpoint, recognised by its first bytes.</summary>
+/// <summary>Files often mistaken for checkpoints, recognised by their first bytes.</summary>
 internal static class FileSignature
 {
     /// <summary>What can be read instead.</summary>
@@ -41,7 +41,7 @@ internal static class FileSignature
         }
     }
 
-    /// <summary>What a file is that no reader knows, and what to do.</summary>
+    /// <summary>What a file is that no reader recognises, and what to do about it.</summary>
     public static string Describe(Stream stream)
     {
         byte[] start = new byte[Math.Min(stream.Length, 512)];

@@ -3,7 +3,7 @@ namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 /// <summary>How readers reject a malformed file.</summary>
 internal static class FormatGuard
 {
-    /// <summary>What a file is that ends too early, and what to do about it.</summary>
+    /// <summary>The message for a file that ends too early.</summary>
     public const string Incomplete = "the file is incomplete: copy or download it again";
 
     /// <summary>Text from a file, sanitised for a message.</summary>

@@ -40,7 +40,7 @@ internal sealed class LegacyTorchFile : ITorchFile
     /// <inheritdoc/>
     public long PickleLength { get; }
 
-    // 0x1950a86a20f9469cfc6c, pickled: with protocol 2 and later, and before.
+    // 0x1950a86a20f9469cfc6c, pickled: with protocol 2 or later, and with earlier ones.
     private static ReadOnlySpan<byte> Magic => [0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, (byte)'.'];
 
     private static ReadOnlySpan<byte> MagicText => "L119547037146038801333356L\n."u8;

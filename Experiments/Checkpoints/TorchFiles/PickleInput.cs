@@ -36,7 +36,7 @@ internal sealed class PickleInput(byte[] pickle, int start)
         return pickle.AsSpan(Position - (int)count, (int)count);
     }
 
-    /// <summary>An operand of the text protocol, which ends with its line.</summary>
+    /// <summary>An operand of the text protocol, which ends at the end of its line.</summary>
     public string Line()
     {
         int length = pickle.AsSpan(Position).IndexOf((byte)'\n');

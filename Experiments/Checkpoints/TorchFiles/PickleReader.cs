@@ -3,8 +3,9 @@ using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.FormatGuard;
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
-/// Python's pickle machine (protocols 0 to 5) as far as <c>torch.save</c> needs it. Nothing is ever executed: what a pickle wants to be
-/// called becomes a <see cref="TorchOpaque"/> value. The machine does not recurse, and the memory a pickle can make it allocate is bounded.
+/// Python's pickle machine (protocols 0 to 5) as far as <c>torch.save</c> needs it. Nothing is ever executed: a call that
+/// <see cref="PickledObjects"/> does not know becomes a <see cref="TorchOpaque"/> value. The machine does not recurse, and the memory a
+/// pickle can make it allocate is bounded.
 /// </summary>
 internal sealed class PickleReader
 {
@@ -173,7 +174,7 @@ internal sealed class PickleReader
         }
     }
 
-    /// <summary>Instructions about names of the program that wrote the pickle, calls of them, and what lies beside the pickle.</summary>
+    /// <summary>Instructions that name classes and functions, call them, or refer to data outside the pickle.</summary>
     private bool Make(byte code)
     {
         switch (code)

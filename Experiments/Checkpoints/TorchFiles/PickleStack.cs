@@ -2,8 +2,8 @@ using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.FormatGuard;
 
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
-/// <summary>What the pickle machine remembers: its stack with marks, and its memo. Each operation throws an
-/// <see cref="InvalidDataException"/> where the pickle asks for what is not there.</summary>
+/// <summary>The pickle machine's state: its stack with marks, and its memo. Each operation throws an
+/// <see cref="InvalidDataException"/> if the pickle asks for something that is not there.</summary>
 internal sealed class PickleStack
 {
     private readonly List<TorchValue> _values = [];
@@ -49,7 +49,7 @@ internal sealed class PickleStack
         return PopMany(_values.Count - mark);
     }
 
-    /// <summary>Python's POP, which takes a mark where no value lies above it.</summary>
+    /// <summary>Python's POP, which removes a mark if no value lies above it.</summary>
     public void Discard()
     {
         if (_values.Count > Floor || !_marks.TryPop(out _))

@@ -5,7 +5,7 @@ using System.Text;
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
-/// Pickles dictionaries of tensors and plain values (protocol 2) as <c>torch.save</c> does; the tensors' elements go elsewhere.
+/// Pickles dictionaries of tensors and plain values (protocol 2) as <c>torch.save</c> does; the tensors' elements are stored separately.
 /// </summary>
 internal sealed class PickleWriter
 {

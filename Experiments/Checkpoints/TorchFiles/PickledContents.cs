@@ -2,7 +2,7 @@ namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
 /// The containers and tensors of a pickled dictionary. A container may occur several times, but neither within itself nor so often that
-/// traversal takes forever (n bytes can encode 2ⁿ values): a value where one does is skipped.
+/// traversal takes forever (n bytes can encode 2ⁿ values): an entry of the root in which one does becomes opaque.
 /// </summary>
 internal sealed class PickledContents
 {
@@ -74,7 +74,7 @@ internal sealed class PickledContents
                 : new TorchExpanded(tensor.Bytes);
     }
 
-    /// <summary>Its values and levels; null: too many.</summary>
+    /// <summary>The number of values in it, and its levels of nesting; null: too many.</summary>
     private (long Values, int Levels)? Measure(TorchValue value, int depth)
     {
         switch (value)
@@ -95,7 +95,7 @@ internal sealed class PickledContents
             {
                 if ((depth < MaxDepth ? Measure(part, depth + 1) : null) is not (long values, int levels))
                 {
-                    return null; // what is known of it then stays as of one within itself
+                    return null; // its recorded extent stays that of a cyclic container
                 }
 
                 span = (Math.Min(span.Values + values, long.MaxValue / 2), Math.Max(span.Levels, levels + 1));

@@ -5,8 +5,8 @@ using static Imta.MetaWeight.Experiments.Checkpoints.TorchFiles.FormatGuard;
 namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
-/// Makes the values that a pickle describes. Nothing is executed: of all functions that a pickle may call, the effect of those that make
-/// dictionaries, sizes and tensors is known here, and what any other would return is opaque.
+/// Makes the values that a pickle describes. Nothing is executed: the functions that make dictionaries, sizes and tensors are emulated,
+/// and what any other would return is opaque.
 /// </summary>
 /// <param name="legacy">Whether persistent ids are in the format before PyTorch 1.6, which may refer to storage views.</param>
 internal sealed class PickledObjects(bool legacy)
@@ -38,7 +38,7 @@ internal sealed class PickledObjects(bool legacy)
         return Counted(dictionary);
     }
 
-    /// <summary>Adds keys and values, in turn, to a dictionary. Nobody asks for keys that are neither (short) text nor integers.</summary>
+    /// <summary>Adds alternating keys and values to a dictionary. Keys that are neither short text nor integers are skipped.</summary>
     public static void Set(TorchValue target, TorchValue[] pairs)
     {
         Require(pairs.Length % 2 == 0, "a dictionary's last key has no value");
@@ -78,9 +78,9 @@ internal sealed class PickledObjects(bool legacy)
         // as Python 2 writes it
         ("collections", "OrderedDict", [TorchTuple or TorchList]) when Pairs(arguments[0]) is { } pairs => Dictionary(pairs),
         ("torch", "Size", [TorchTuple size]) => size,
-        // its elements are complex or quantised
+        // elements of a type that is not read, such as complex or quantised ones
         ("torch._utils", "_rebuild_tensor_v2" or "_rebuild_tensor", [PickledStorageView { Storage.Type: null } part, ..]) => part,
-        // Storage, offset, size, stride, requires_grad, hooks, and since PyTorch 1.13 what the view does to the values (nothing if empty).
+        // Storage, offset, size, stride, requires_grad, hooks, since PyTorch 1.13 also how the view changes values (empty: not at all).
         ("torch._utils", "_rebuild_tensor_v2",
             [
                 PickledStorageView part, TorchInteger(var offset), TorchTuple size, TorchTuple stride, TorchBool, TorchDictionary,
@@ -91,14 +91,14 @@ internal sealed class PickledObjects(bool legacy)
         ("torch._utils", "_rebuild_tensor", [PickledStorageView part, TorchInteger(var offset), TorchTuple size, TorchTuple stride])
             => Counted(new PickledTensor(part, offset, Longs(size), Longs(stride))),
         ("torch._utils", "_rebuild_parameter" or "_rebuild_parameter_with_state", [PickledTensor tensor, ..]) => tensor,
-        // how NumPy and Python start any object of a class
+        // how NumPy and Python begin to rebuild an object of any class
         (_, "_reconstruct" or "_reconstructor" or "__newobj__", [TorchOpaque type, ..]) => type,
         _ => callable,
     };
 
     /// <summary>
-    /// ('storage', type, key, location, number of elements), in legacy files followed by None or (view key, offset, number of elements);
-    /// or in these ('module', class, source file, source).
+    /// A persistent id: ('storage', type, key, location, number of elements), in legacy files followed by None or (view key, offset, number
+    /// of elements). Legacy files also have ('module', class, source file, source).
     /// </summary>
     public TorchValue Persistent(TorchValue[] id)
     {
@@ -160,7 +160,7 @@ internal sealed class PickledObjects(bool legacy)
         return _parts[key];
     }
 
-    /// <summary>Keys and values, in turn, of a sequence of pairs; null if it is none. Counted, for a sequence may occur often.</summary>
+    /// <summary>Alternating keys and values of a sequence of pairs; null if it is not one. Counted: it may occur often.</summary>
     private TorchValue[]? Pairs(TorchValue sequence)
     {
         Counted(sequence, sequence.Parts.Count());

@@ -58,7 +58,7 @@ internal sealed record PickledTensor : TorchValue
     private const int MaxDimensions = 32;
 
     /// <param name="part">The storage, of a type that is read.</param>
-    /// <param name="offset">The place of its first element there.</param>
+    /// <param name="offset">The index of its first element there.</param>
     /// <param name="size">The shape.</param>
     /// <param name="stride">Elements from one index of a dimension to the next.</param>
     /// <exception cref="InvalidDataException">The view exceeds its storage, or the shape is impossible.</exception>

@@ -143,7 +143,7 @@ internal static class Safetensors
 
         try
         {
-            // What the reader's limits would refuse must not get into a file.
+            // Nothing beyond the reader's limits may be written.
             byte[] json = SafetensorsHeader.Write(entries);
             SafetensorsHeader.Read(json, end);
             return json.LongLength <= SafetensorsHeader.MaxLength

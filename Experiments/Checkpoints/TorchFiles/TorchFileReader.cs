@@ -4,7 +4,7 @@ namespace Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 
 /// <summary>
 /// Reads what <c>torch.save</c> writes for dictionaries of tensors and plain values: the zip files of PyTorch 1.6 and later, and the
-/// files of earlier versions, distinguished by their first byte.
+/// files of earlier versions, distinguished by their first bytes.
 /// </summary>
 internal static class TorchFileReader
 {
@@ -27,12 +27,12 @@ internal static class TorchFileReader
     }
 
     /// <summary>
-    /// Reads a dictionary in its original order. Nothing is executed: a value that would take code to make is a
-    /// <see cref="TorchOpaque"/>, as is a tensor expanded far beyond the file's size, and an entry under neither a (short) name nor an
+    /// Reads a dictionary in its original order. Nothing is executed: a value that only code could make is a
+    /// <see cref="TorchOpaque"/>, as is a tensor expanded far beyond the file's size, and an entry whose key is neither a short name nor an
     /// integer is skipped. Tensors are contiguous CPU tensors without requires_grad in the current dispose scope; a tensor that occurs
     /// several times is a single object.
     /// </summary>
-    /// <param name="stream">The file, whole, in a stream that can seek: wherever it stands, it is read from its first byte.</param>
+    /// <param name="stream">The complete file as a seekable stream; it is read from its first byte regardless of its position.</param>
     /// <param name="elements">Whether to read elements; otherwise tensors are on the meta device, with shape and type only.</param>
     /// <exception cref="InvalidDataException">
     /// Not a PyTorch file, or damaged. No tensor is leaked.
@@ -40,7 +40,7 @@ internal static class TorchFileReader
     public static TorchDictionary Read(Stream stream, bool elements = true)
         => Open(stream, file => Read(file, Math.Max(AlwaysAllowed, stream.Length * MaxGrowth), elements));
 
-    /// <summary>Checks that a file is PyTorch's, whatever it contains; elements are not read.</summary>
+    /// <summary>Checks that a file is a PyTorch file, whatever it contains; elements are not read.</summary>
     /// <exception cref="InvalidDataException">It is not, or it is damaged.</exception>
     public static void Check(string file)
     {
@@ -71,7 +71,7 @@ internal static class TorchFileReader
         TorchDictionary root = file.Root as TorchDictionary ?? throw new InvalidDataException(
             "it does not contain a dictionary" + (file.Root is TorchOpaque whole ? $", but {whole.Instead("dictionary")}" : ""));
         var contents = new PickledContents(root, ValuesPerByte * file.PickleLength);
-        // What is expanded beyond all bounds is skipped: it may lie beside an intact network.
+        // Over the limit, tensors expanded far beyond their storage are skipped: the file may also hold an intact network.
         PickledTensor[] tensors = contents.Tensors.ToArray();
         tensors = Bytes(tensors) <= mostBytes ? tensors : [.. tensors.Where(one => one.Bytes <= one.Storage.Bytes * MaxGrowth)];
         if (Bytes(tensors) is var bytes && bytes > mostBytes)

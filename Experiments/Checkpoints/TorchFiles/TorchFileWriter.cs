@@ -9,10 +9,10 @@ internal static class TorchFileWriter
     private static readonly DateTimeOffset Epoch = new(1980, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
     /// <inheritdoc cref="Write(Stream, TorchDictionary)"/>
-    /// <summary>Writes a file as <see cref="AtomicFile"/> does: whatever happens, a whole one is there.</summary>
+    /// <summary>Writes a file atomically with <see cref="AtomicFile"/>: whatever happens, a complete file exists.</summary>
     /// <param name="file">The file.</param>
     /// <param name="content">The dictionary.</param>
-    /// <param name="previous">Where the file goes that was there; null: it is not kept.</param>
+    /// <param name="previous">The backup path for the replaced file; null: it is not kept.</param>
     public static void Write(string file, TorchDictionary content, string? previous = null)
         => AtomicFile.Write(file, stream => Write(stream, content), previous);
 

@@ -38,7 +38,7 @@ internal sealed record TorchFloat(double Value) : TorchValue;
 internal sealed record TorchString(string Value) : TorchValue;
 
 /// <summary>
-/// A Python object of another kind, or the class or function that it would take to make it: nothing is known of it but that name.
+/// A Python object of another kind, or the class or function that would make it: only that name is known.
 /// </summary>
 internal record TorchOpaque(string Module, string Name) : TorchValue
 {

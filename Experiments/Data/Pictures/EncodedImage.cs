@@ -19,7 +19,7 @@ internal sealed class EncodedImage : IDisposable
     /// <summary>The bytes for Skia.</summary>
     public ReadOnlyMemory<byte> Bytes { get; private set; }
 
-    /// <summary>The traits known from the bytes: not <see cref="ImageTraits.Rotated"/> and <see cref="ImageTraits.Damaged"/>.</summary>
+    /// <summary>The traits known from the bytes: all but <see cref="ImageTraits.Rotated"/> and <see cref="ImageTraits.Damaged"/>.</summary>
     public ImageTraits Traits { get; }
 
     public bool IsPng => Traits.HasFlag(ImageTraits.Png);

@@ -44,7 +44,7 @@ internal sealed record ImageInspection(string File, long Bytes, ImageHeader? Hea
         }
     }
 
-    /// <summary>Refuses files without bytes before they are opened: to open a named pipe would wait for its writer.</summary>
+    /// <summary>Rejects files without bytes before they are opened: opening a named pipe would wait for its writer.</summary>
     /// <exception cref="InvalidDataException">It is empty, or a pipe, a socket or a device.</exception>
     /// <exception cref="IOException">It does not exist.</exception>
     internal static void EnsureContent(string file)

@@ -25,7 +25,7 @@ internal sealed class ImageReadStatistics
     /// <summary>The files that could not be decoded.</summary>
     public IReadOnlySet<string> Unreadable => _unreadable;
 
-    /// <summary>The number of images that were smaller than what was read from them.</summary>
+    /// <summary>The number of images that were smaller than the requested size, and so were enlarged.</summary>
     public int Enlarged { get; private set; }
 
     /// <summary>Redirects further lines.</summary>
@@ -94,5 +94,5 @@ internal sealed class ImageReadStatistics
 /// <summary>The result of reading an image.</summary>
 /// <param name="Traits">Traits of its file.</param>
 /// <param name="Problem">Why it cannot be read; null if it can.</param>
-/// <param name="IsEnlarged">Whether it is smaller than what is read from it.</param>
+/// <param name="IsEnlarged">Whether it is smaller than the requested size, and so was enlarged.</param>
 internal readonly record struct ImageReadOutcome(ImageTraits Traits, string? Problem, bool IsEnlarged = false);

@@ -16,7 +16,7 @@ internal readonly record struct JpegMarkers
     /// <summary>Whether it has an end-of-image marker.</summary>
     public bool HasEnd { get; private init; }
 
-    /// <summary>Pixel width of a sample of the coarsest channel; null if no single scan has all channels.</summary>
+    /// <summary>Pixel width of a sample of the coarsest channel; null if progressive, or if the first scan lacks channels.</summary>
     public int? ChromaSampleWidth { get; private init; }
 
     /// <param name="file">The complete file.</param>

@@ -78,7 +78,7 @@ internal static class BatchSizes
     public static int? Nearest(int images, int batch, int processes = 1)
     {
         int? below = LargestUpTo(images, batch, processes);
-        // Of odd numbers of images, all may be the only batch: a size just above them.
+        // For an odd number of images, the only such size may be just above it: a single batch of all images.
         IEnumerable<int> above = Enumerable.Range(batch, Math.Max(0, images - batch + (2 * processes)));
         int? next = above.Where(size => DividesEvenly(images, size, processes)).Cast<int?>().FirstOrDefault();
         return next is null || batch - below <= next - batch ? below : next;

@@ -39,7 +39,7 @@ internal enum CheckName
     /// <summary>Batches whose halves differ in size or are too small.</summary>
     OddBatch,
 
-    /// <summary>Exits that get no meta samples.</summary>
+    /// <summary>Exits to which no samples are allocated.</summary>
     Shares,
 
     /// <summary>Disk space for the run's files.</summary>

@@ -26,13 +26,13 @@ internal sealed record DiskEstimate(long Checkpoint, long WeightsFile, int Exits
             Logits = LogitBytes(network, data, settings),
         };
 
-    /// <summary>Bytes of <c>logits.safetensors</c>, which memory holds too; 0 if it is not written.</summary>
+    /// <summary>Bytes of <c>logits.safetensors</c>, also held in memory; 0 if it is not written.</summary>
     public static long LogitBytes(MultiExitNetwork network, RunData data, Settings settings) => settings.Export.Logits
         ? (long)(data.Validation.Count + data.Test.Count) * network.Exits * network.Classes * sizeof(float)
         : 0;
 
-    /// <summary>The bytes after an epoch.</summary>
-    /// <param name="done">Epochs done; after the first, checkpoints are there, and the next is written beside them.</param>
+    /// <summary>The bytes still to be written after an epoch.</summary>
+    /// <param name="done">Epochs done; after the first, checkpoints exist, and the next is written beside them.</param>
     /// <param name="epochs">Epochs in total.</param>
     /// <param name="weightsEvery"><c>export.weightsEvery</c>.</param>
     /// <param name="checkpointEvery"><c>run.checkpointEvery</c>.</param>

@@ -23,7 +23,7 @@ internal sealed record MemoryEstimate(
     long ImageBytes, long ParameterBytes, long ActivationBytes, int TrainImages, int EvaluationImages, int Processes, bool IsFrozen,
     MetaSettings Meta)
 {
-    private const long BaseBytes = 310 * ByteSize.Mib; // idle .NET and libtorch: 250 when first measured, lately 360 to 380
+    private const long BaseBytes = 310 * ByteSize.Mib; // .NET and libtorch, after their first steps
     private const long CudaContext = 700 * ByteSize.Mib; // its kernels, and cuDNN's and cuBLAS's workspaces
     private const double EvaluationActivations = 0.15;
 
@@ -33,7 +33,7 @@ internal sealed record MemoryEstimate(
     /// <summary>Bytes of a feature during training, relative to float32.</summary>
     public double FeatureShare { get; init; } = 1;
 
-    /// <summary>Copies of the parameters, or of their gradients, that single exits have: 0 if there is only their sum.</summary>
+    /// <summary>Copies of the parameters, or of their gradients, kept for single exits; 0 if there is only their sum.</summary>
     public int ExitCopies { get; init; }
 
     /// <summary>Bytes of an image whose files are read batch by batch; 0 if images are in memory.</summary>
@@ -103,12 +103,12 @@ internal sealed record MemoryEstimate(
         _ => 2.7, // a second-order graph
     };
 
-    /// <summary>With Meta-GF its state, which skipping batches keeps twice, and what fusing it takes.</summary>
+    /// <summary>With Meta-GF: its state, twice if batches can be skipped, and what fusing needs.</summary>
     private static int Copies(Settings settings, int exits) => settings.Modifiers.MetaGf is { Enabled: true } own
         ? (own.StateCopies(exits) * (settings.Run.SkipNonFinite ? 2 : 1)) + exits + 2
         : settings.Modifiers.Combination.Value.IsByExit ? exits : 0;
 
-    /// <summary>For a network with half-precision features: the training pass uses them, those of the meta gradient do not.</summary>
+    /// <summary>For a network with half-precision features: the training pass uses them, the passes of the meta gradient do not.</summary>
     private static double HalfPrecisionShare(MetaSettings meta) => !meta.Learns ? 0.5 : meta.Memory == MetaMemory.Low ? 1 : 0.75;
 
     private static long Bytes(Tensor tensor) => tensor.numel() * tensor.element_size();

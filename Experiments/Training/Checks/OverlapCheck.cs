@@ -6,11 +6,11 @@ using Imta.MetaWeight.Experiments.Data;
 namespace Imta.MetaWeight.Experiments.Training.Checks;
 
 /// <summary>How many images of one set also appear, byte for byte, in another.</summary>
-/// <param name="TestInTraining">Test images that are also training images (and so meta data).</param>
+/// <param name="TestInTraining">Test images that are also training images or meta data.</param>
 /// <param name="TestInValidation">Test images that are also validation images.</param>
 /// <param name="TestInEither">Test images that are in either of the two.</param>
 /// <param name="Test">The number of test images.</param>
-/// <param name="ValidationInTraining">Validation images that are also training images.</param>
+/// <param name="ValidationInTraining">Validation images that are also training images or meta data.</param>
 /// <param name="Validation">The number of validation images.</param>
 internal sealed record Overlap(
     int TestInTraining, int TestInValidation, int TestInEither, int Test, int ValidationInTraining, int Validation)
@@ -82,7 +82,7 @@ internal static class OverlapCheck
         }
     }
 
-    /// <summary>By how much so many known images of a set can raise its accuracy, rounded up to what is shown.</summary>
+    /// <summary>By how much this many known images of a set can raise its accuracy, rounded up to the digits shown.</summary>
     public static string Points(int known, int images)
         => Invariant($"{Math.Ceiling(1e4 * known / images) / 100:0.00} percentage points");
 

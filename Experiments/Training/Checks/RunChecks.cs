@@ -5,7 +5,7 @@ using Imta.MetaWeight.Meta.Weighting;
 
 namespace Imta.MetaWeight.Experiments.Training.Checks;
 
-/// <summary>All checks before hours of training, while nothing is written yet.</summary>
+/// <summary>All checks made before training, while nothing is written yet.</summary>
 internal sealed class RunChecks
 {
     private readonly Settings _settings; // of the first remaining phase
@@ -21,7 +21,7 @@ internal sealed class RunChecks
     /// <param name="weighting">Weights its samples.</param>
     /// <param name="done">Completed epochs of the run.</param>
     /// <param name="localProcesses">The number of processes on this machine, which share its memory.</param>
-    /// <param name="copiedBytes">Bytes that are copied into the run's folder before.</param>
+    /// <param name="copiedBytes">Bytes that are copied into the run's folder beforehand.</param>
     public RunChecks(
         IReadOnlyList<TrainingPhase> phases, RunData data, MultiExitNetwork network, ISampleWeighting weighting,
         int done = 0, int localProcesses = 1, long copiedBytes = 0)

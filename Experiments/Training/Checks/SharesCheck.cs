@@ -6,7 +6,7 @@ using Imta.MetaWeight.Meta.Gradients;
 
 namespace Imta.MetaWeight.Experiments.Training.Checks;
 
-/// <summary>Checks that every exit gets meta samples from a full batch.</summary>
+/// <summary>Checks that samples of a full batch, meta or training, are allocated to every exit.</summary>
 /// <remarks>A smaller last batch may leave exits without samples; the full batches do not.</remarks>
 internal static class SharesCheck
 {
@@ -56,8 +56,8 @@ internal static class SharesCheck
     }
 
     /// <summary>
-    /// Samples that a process allocates at once. The first half of an odd batch has one more: an exit that it leaves empty is empty in the
-    /// other half too.
+    /// Samples that a process allocates at once. The first half of an odd batch has one more: an exit that gets none of it gets none of the
+    /// other half either.
     /// </summary>
     private static int Samples(int batch, Settings settings) => (settings.Meta switch
     {
@@ -66,7 +66,7 @@ internal static class SharesCheck
         _ => batch,
     }) / settings.Processes;
 
-    /// <summary>The smallest evenly divisible batch size with a meta sample for every exit.</summary>
+    /// <summary>The smallest evenly divisible batch size with a sample for every exit.</summary>
     private static int? MinBatchSize(int images, int exits, Settings settings)
     {
         float[] shares = ExitShares.FromQ(settings.Meta.Q, exits);
@@ -79,7 +79,7 @@ internal static class SharesCheck
     }
 
     /// <summary>
-    /// The q nearest to the current one, in steps of 0.01 towards equal shares (q = 1), with a meta sample for every exit.
+    /// The q nearest to the current one, in steps of 0.01 towards equal shares (q = 1), with a sample for every exit.
     /// </summary>
     private static double? NearestQ(int samples, int exits, double q)
     {

@@ -15,7 +15,7 @@ internal sealed record SplitCounts(
 /// <summary>Checks that every class can be learned and evaluated, and that the sets are large enough to be meaningful.</summary>
 internal static class SplitsCheck
 {
-    // Below this, one image is more than 1 % of the validation accuracy.
+    // Below this, one image changes the validation accuracy by more than 1 percentage point.
     private const int FineValidation = 100;
     private const int MaxNamesShown = 5;
 
@@ -90,7 +90,7 @@ internal static class SplitsCheck
             MoreValidation(train + validation, classes, data));
     }
 
-    /// <summary>The inverse of <see cref="Splits.ValidationSize"/>: the fraction that holds out enough images.</summary>
+    /// <summary>How to hold out enough images: the inverse of <see cref="Splits.ValidationSize"/>.</summary>
     private static string MoreValidation(long available, int classes, DataOptions data)
     {
         long whole = Splits.FullTrainingSetSize(data.Dataset), needed = (FineValidation + classes - 1) / classes * classes;

@@ -33,7 +33,7 @@ internal static class CollectiveStatusExtensions
             ranks.Any(flags => flags[0] != 0), ranks.Any(flags => flags[1] != 0), shared, first < 0 ? 0 : (int)ranks[first][2]);
     }
 
-    /// <summary>Runs work in each rank that may fail in some of them: then all fail.</summary>
+    /// <summary>Runs work in each rank; if it fails in some of them, all fail.</summary>
     /// <param name="processGroup">The processes.</param>
     /// <param name="work">The work of this rank; null if only other ranks have work.</param>
     /// <exception cref="CollectiveFailureException">It failed in one of several ranks for a reason that the user can fix.</exception>

@@ -16,8 +16,8 @@ internal static class DistributedEvaluation
     /// <param name="processGroup">The process group.</param>
     /// <param name="stop">Stops all processes after the current batch.</param>
     /// <param name="logits">Whether to keep the logits.</param>
-    /// <exception cref="UsageException">The network's logits are NaN or infinite (alone).</exception>
-    /// <exception cref="CollectiveFailureException">They are (in each of several processes).</exception>
+    /// <exception cref="UsageException">The network's logits are NaN or infinite (single process).</exception>
+    /// <exception cref="CollectiveFailureException">They are (several processes; thrown in each).</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was requested in any of them.</exception>
     public static Predictions Evaluate(
         MultiExitNetwork network, ImageSet set, Normalisation normalisation, Device device, ProcessGroup processGroup,

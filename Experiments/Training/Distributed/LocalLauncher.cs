@@ -6,7 +6,7 @@ namespace Imta.MetaWeight.Experiments.Training.Distributed;
 /// <summary>Ranks on this machine that run this program's own command, started by the MPI library's launcher.</summary>
 internal static class LocalLauncher
 {
-    /// <summary>What to do without MPI.</summary>
+    /// <summary>How to install MPI.</summary>
     public const string MpiInstallHint = "as root: apt-get install openmpi-bin (Debian, Ubuntu), or load your cluster's MPI module";
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan ExitGracePeriod = TimeSpan.FromSeconds(3); // Open MPI's launcher ends 2 s after its ranks
@@ -88,7 +88,7 @@ internal static class LocalLauncher
         return process.ExitCode;
     }
 
-    /// <summary>A terminal's Ctrl-C goes to all its processes, and mpirun would kill the ranks before they have saved.</summary>
+    /// <summary>Keeps the terminal's Ctrl-C from reaching mpirun, which would kill the ranks before they have saved.</summary>
     private static string[] NewSession() => File.Exists("/usr/bin/setsid") ? ["/usr/bin/setsid"] : [];
 
     /// <summary>

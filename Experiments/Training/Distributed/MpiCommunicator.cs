@@ -76,11 +76,11 @@ internal sealed unsafe partial class MpiCommunicator : ICommunicator
     }
 
     /// <summary>The launcher ends the others. If it does not respond, this process ends without it.</summary>
-    public void Abort(int exitCode, TimeSpan patience)
+    public void Abort(int exitCode, TimeSpan timeout)
     {
         var abort = new Thread(() => _ = _abort(_handles.World, exitCode)) { IsBackground = true };
         abort.Start();
-        abort.Join(patience);
+        abort.Join(timeout);
         Exit(exitCode);
     }
 
@@ -118,7 +118,7 @@ internal sealed unsafe partial class MpiCommunicator : ICommunicator
         return value;
     }
 
-    /// <summary>A handle table for the wrong library fails here at the latest, and not as wrong sums.</summary>
+    /// <summary>A handle table for the wrong library fails here at the latest, instead of giving wrong sums.</summary>
     private void CheckSize(nint type, int expected)
     {
         int size = 0;

@@ -29,7 +29,7 @@ internal static class MpiLauncher
     /// <summary>Additional launcher settings, as environment variables; each version reads its own.</summary>
     public static IEnumerable<(string Name, string Value)> Variables()
     {
-        yield return ("OMPI_MCA_rmaps_base_oversubscribe", "1"); // more ranks than cores, or than a scheduler has allocated
+        yield return ("OMPI_MCA_rmaps_base_oversubscribe", "1"); // allows more ranks than cores, or than a scheduler has allocated
         yield return ("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe");
         if (Environment.IsPrivilegedProcess)
         {

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
-/// <summary>An MPI library of this machine. Inspecting it does not initialise MPI.</summary>
+/// <summary>An MPI library on this machine. Inspecting it does not initialise MPI.</summary>
 internal sealed unsafe partial class MpiLibrary
 {
     /// <summary>The environment variable that names the library's file.</summary>
@@ -61,7 +61,7 @@ internal sealed unsafe partial class MpiLibrary
     };
 
     /// <summary>
-    /// Version suffixes of the library files: Open MPI since 3.0; MPICH since 3.1, which Debian names differently; the linker name; MPI 5.
+    /// File names to try, by version suffix: Open MPI since 3.0; MPICH since 3.1, which Debian names differently; the linker name; MPI 5.
     /// </summary>
     private static IEnumerable<string> Names(MpiFamily family)
     {
@@ -78,7 +78,7 @@ internal sealed unsafe partial class MpiLibrary
     {
         if (OperatingSystem.IsLinux())
         {
-            // UCX, the transport of some libraries, installs its own SIGSEGV handler, which .NET needs: a null reference would crash the
+            // UCX, the transport of some libraries, would replace the SIGSEGV handler that .NET needs: a null reference would crash the
             // process.
             _ = SetEnvironment("UCX_HANDLE_ERRORS", "none", 0);
         }

@@ -55,8 +55,8 @@ internal sealed class ProcessGroup
     public long BytesReduced { get; private set; }
 
     /// <summary>
-    /// The mean of gradients over the processes, each counting by its samples, in buckets of one size
-    /// (<see cref="Meta.Gradients.Averaging"/>).
+    /// The mean of gradients over the processes, weighted by their samples (<see cref="Meta.Gradients.Averaging"/>). All gradients are
+    /// reduced as one flat tensor.
     /// </summary>
     public IReadOnlyList<Tensor?> AllReduceMean(IReadOnlyList<Tensor?> gradients, long samples)
     {
@@ -135,7 +135,7 @@ internal sealed class ProcessGroup
     }
 
     /// <summary>
-    /// Sums in place. CUDA tensors are staged through host memory, long ones in buckets, so that one is reduced while the next is copied.
+    /// Sums in place. CUDA tensors are staged through host memory. Of a long tensor one bucket is reduced while the next is transferred.
     /// </summary>
     private void AllReduceInPlace(string what, Tensor[] tensors)
     {

@@ -3,7 +3,7 @@ using System.Diagnostics;
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
 
 /// <summary>
-/// Ends a rank that waits for others to start or reads its data if it is asked to stop or if the others do not start in time: MPI's
+/// While a rank waits for others to start or reads its data, ends it if it is asked to stop or the others do not start in time: MPI's
 /// initialisation cannot be cancelled, and nothing is lost yet.
 /// </summary>
 internal sealed class StartupWatchdog : IDisposable
@@ -26,7 +26,7 @@ internal sealed class StartupWatchdog : IDisposable
 
     private string Name => RankAssignment.Describe(_place.Rank, _place.Size);
 
-    /// <summary>All have started.</summary>
+    /// <summary>All ranks have started.</summary>
     public void OnAllStarted(MpiCommunicator group) => _group = group;
 
     /// <summary>Training begins, which handles stop requests itself.</summary>

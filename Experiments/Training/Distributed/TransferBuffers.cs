@@ -3,12 +3,12 @@ namespace Imta.MetaWeight.Experiments.Training.Distributed;
 /// <summary>Tensors of any device on their way through host memory.</summary>
 internal static class TransferBuffers
 {
-    private const int BucketBytes = 25 << 20; // PyTorch's
+    private const int BucketBytes = 25 << 20; // as in PyTorch's DistributedDataParallel
 
     /// <summary>A tensor's values as MPI takes them: itself, or a copy.</summary>
     public static Tensor OnHost(Tensor tensor) => tensor.cpu().contiguous();
 
-    /// <summary>Copies back what came in.</summary>
+    /// <summary>Copies the received values back.</summary>
     public static void Return(Tensor[] tensors, Tensor[] sent)
     {
         foreach ((Tensor to, Tensor from) in tensors.Zip(sent).Where(pair => pair.First.Handle != pair.Second.Handle))
@@ -17,7 +17,7 @@ internal static class TransferBuffers
         }
     }
 
-    /// <summary>Views of a contiguous tensor, so that one is reduced while the next is copied.</summary>
+    /// <summary>Views of a contiguous tensor, so that one is reduced while the next is transferred.</summary>
     public static IEnumerable<Tensor> Buckets(Tensor tensor)
     {
         long each = BucketBytes / tensor.element_size(), length = tensor.numel();

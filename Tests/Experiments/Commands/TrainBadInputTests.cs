@@ -51,6 +51,9 @@ public sealed class TrainBadInputTests : IDisposable
         AssertRefused(
             ImtaProcess.Run(_folder.Path, "cost", "--set", "data.dataset=imagenet", "--set", "model.backbone=ranet"),
             "imta: model.ranet: scaleList is [1, 2, 3]: for 224×224 images it goes from 1 to 4");
+        AssertRefused(
+            ImtaProcess.Run(_folder.Path, "cost", "--set", "model.msdnet.growth=3", "--set", "model.msdnet.growthFactors=[1, 1, 2]"),
+            "imta: model.msdnet: growth 3 times a growth factor is odd");
     }
 
     [Fact]

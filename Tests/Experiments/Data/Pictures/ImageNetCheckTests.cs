@@ -54,6 +54,14 @@ public sealed class ImageNetCheckTests : IDisposable
                 + "33.34 percentage points\n");
     }
 
+    [Fact]
+    public void A_folder_without_val_cannot_be_trained_on_and_is_refused()
+    {
+        Directory.Move(_folder.In("val"), _folder.In("test"));
+
+        _folder.Run(2, "data", "imagenet", "--check", ".").Error.Should().StartWith("imta: . does not have the folders train and val,");
+    }
+
     [Theory]
     [InlineData("train does not have the folders train and val", "data", "imagenet", "--check", "train")]
     [InlineData("ImageNet cannot be downloaded automatically", "data", "imagenet")]
