@@ -4,9 +4,13 @@ namespace Imta.MetaWeight.Backbones.Kernels;
 /// Numbers for TorchSharp's operators: <c>x.mul(Held(0.5))</c>. A plain number becomes a <see cref="Scalar"/> that nothing keeps alive
 /// while libtorch reads it (TorchSharp 0.107): a garbage collection may free it first, and libtorch then fails or computes with a different
 /// number. Here each thread keeps its latest scalars, more than an expression uses. <c>x + y</c> and <c>x.add(y)</c> convert a number too,
-/// the factor 1 of y: use <c>x.add(y, One)</c>. <c>HeldScalarsTests</c> finds the TorchSharp functions that convert numbers.
+/// the factor 1 of y: use <c>x.add(y, One)</c>.
 /// </summary>
-internal static class HeldScalars
+#if BACKBONES
+public static class HeldScalars
+#else
+internal static class HeldScalars // in libraries that do not reference Backbones
+#endif
 {
     private const int Count = 32;
 

@@ -22,7 +22,7 @@ internal sealed record CompiledMethod(string Name, IReadOnlySet<string> Calls)
         }
     }
 
-    // Operands are not told from instructions: a name too many may appear, none is missed.
+    // Operands and instructions are not distinguished: a call too many may appear; none is missed.
     private static IEnumerable<int> Tokens(byte[] code)
         => Enumerable.Range(0, Math.Max(0, code.Length - 4)).Where(at => CallsAt(code, at)).Select(at => BitConverter.ToInt32(code, at + 1))
             .Where(token => (token >>> 24) is 0x06 or 0x0A or 0x2B); // MethodDef, MemberRef, MethodSpec

@@ -27,6 +27,7 @@ public sealed class LayerFactoryTests
             counted.parameters().Should().OnlyContain(parameter => parameter.device_type == DeviceType.META);
         }
 
+        using DisposeScope scope = NewDisposeScope();
         rand([8], generator: random).data<float>().ToArray().Should().Equal(rand([8], generator: same).data<float>().ToArray());
 
         static IEnumerable<string> Shapes(MultiExitNetwork network)
@@ -66,6 +67,7 @@ public sealed class LayerFactoryTests
         else
         {
             make.Should().Throw<InsufficientMemoryException>();
+            using DisposeScope scope = NewDisposeScope();
             rand([8], generator: random).data<float>().ToArray().Should().Equal(rand([8], generator: same).data<float>().ToArray());
         }
     }

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.RegularExpressions;
 using Imta.MetaWeight.Experiments.Checkpoints.TorchFiles;
 using Imta.MetaWeight.Experiments.Reports;
+using Imta.MetaWeight.Tests.Architecture;
 
 namespace Imta.MetaWeight.Tests.Docs;
 
@@ -31,6 +32,7 @@ public sealed partial class LibraryPageTests : IDisposable
 
         string program = Directory.GetFiles(_page.In("my-study", "bin"), "my-study.dll", SearchOption.AllDirectories).Single();
         _page.Run($"dotnet {program}").Should().Be(learned);
+        UnheldNumbers.In(program).Should().BeEmpty();
 
         CheckPlain(_page.Run(commands[2]));
     }

@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using Imta.MetaWeight.Tests.Architecture;
 
 namespace Imta.MetaWeight.Tests.Docs;
 
@@ -17,6 +18,8 @@ public sealed partial class OwnBackbonePageTests : IDisposable
         _page.Run(_page.Commands[0]);
 
         _page.Run(_page.Commands[1]).Should().Be(_page.Output);
+        string program = Directory.GetFiles(_page.In("my-backbone", "bin"), "my-backbone.dll", SearchOption.AllDirectories).Single();
+        UnheldNumbers.In(program).Should().BeEmpty();
     }
 
     [Fact]

@@ -98,6 +98,11 @@ internal sealed partial class ImtaProcess : IDisposable
         {
             if (_process.HasExited || clock.Elapsed > Patience)
             {
+                if (condition())
+                {
+                    return;
+                }
+
                 throw new InvalidOperationException($"what was waited for did not come; the command said: {End().All}");
             }
 
@@ -112,7 +117,7 @@ internal sealed partial class ImtaProcess : IDisposable
 
     public void Terminate() => TryTerminate().Should().BeTrue();
 
-    /// <summary>Whether it had not ended yet.</summary>
+    /// <summary>Sends SIGTERM; false if there is no such process any more.</summary>
     public bool TryTerminate() => Signal(_process.Id, Terminates) == 0;
 
     /// <summary>

@@ -21,23 +21,25 @@ internal static class RunFiles
     public static string StoppedAndResumed(TemporaryFolder folder, string[] arguments)
     {
         string output = folder.Run(0, ["train", "--out", "whole", .. arguments]).Output;
-        Enumerable.Range(0, 5).Any(_ => Stopped(folder, arguments)).Should().BeTrue("one of five is stopped before it ends");
-
+        StopAfterAnEpoch(folder, "stopped", arguments);
         folder.Run(0, "train", "--resume", "stopped").Output.Should().Contain("resuming after epoch");
         Tables(folder.In("stopped")).Should().Equal(Tables(folder.In("whole")));
         return output;
     }
 
-    // On a busy machine so short a run may end before the signal comes.
-    private static bool Stopped(TemporaryFolder folder, string[] arguments)
+    /// <summary>Starts a run and stops it after its first epoch or later; on a busy machine a short run may end before, then another is.</summary>
+    public static void StopAfterAnEpoch(TemporaryFolder folder, string name, string[] arguments)
+        => Enumerable.Range(0, 5).Any(_ => Stopped(folder, name, arguments)).Should().BeTrue("one of five is stopped before it ends");
+
+    private static bool Stopped(TemporaryFolder folder, string name, string[] arguments)
     {
-        string run = folder.In("stopped");
+        string run = folder.In(name);
         if (Directory.Exists(run))
         {
             Directory.Delete(run, recursive: true);
         }
 
-        using ImtaProcess process = ImtaProcess.Start(folder.Path, ["train", "--out", "stopped", .. arguments]);
+        using ImtaProcess process = ImtaProcess.Start(folder.Path, ["train", "--out", name, .. arguments]);
         process.WaitUntil(() => File.Exists(Path.Combine(run, "epochs.csv")));
         bool signalled = process.TryTerminate();
         ImtaProcess.Result result = process.End();

@@ -4,6 +4,7 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Weighting;
 using TorchSharp.Modules;
+using static Imta.MetaWeight.Backbones.Kernels.HeldScalars;
 using static TorchSharp.torch;
 
 namespace ExtensionHost;
@@ -37,14 +38,14 @@ public sealed class ExitScales(ExitScalesOptions own, MetaOptions meta, MultiExi
 
     public Tensor Weights(Tensor features)
     {
-        Tensor change = _theta.tanh() * own.Range;
-        return (1 + change - change.mean()).expand_as(features);
+        Tensor change = _theta.tanh().mul(Held(own.Range));
+        return (change - change.mean()).add(Held(1), One).expand_as(features);
     }
 
     public void Update(IReadOnlyList<Tensor?> gradient, double rate)
     {
         using IDisposable noGrad = no_grad();
-        _theta.sub_(gradient[0]! * rate);
+        _theta.sub_(gradient[0]!.mul(Held(rate)));
     }
 
     public void LoadState(StateTree state)

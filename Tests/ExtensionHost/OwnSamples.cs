@@ -2,6 +2,7 @@ using System.ComponentModel;
 using Imta.MetaWeight.Allocation;
 using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Weighting;
+using static Imta.MetaWeight.Backbones.Kernels.HeldScalars;
 using static TorchSharp.torch;
 
 namespace ExtensionHost;
@@ -27,6 +28,6 @@ public sealed class OwnSamples(OwnSamplesOptions own, MetaOptions meta) : ISampl
     public Tensor Weights(Tensor features)
     {
         int[] quotas = ExitShares.Quotas(ExitShares.FromQ(meta.Q, (int)features.shape[1]), features.shape[0]);
-        return MetaAllocation.Weights(MetaAllocation.Exits(features, quotas), quotas, features.dtype) * features.shape[0];
+        return MetaAllocation.Weights(MetaAllocation.Exits(features, quotas), quotas, features.dtype).mul(Held(features.shape[0]));
     }
 }

@@ -70,6 +70,7 @@ internal sealed class FaultyNetwork : MultiExitNetwork
     public static int Run(NetworkFault fault, string method)
     {
         manual_seed(3);
+        using DisposeScope scope = NewDisposeScope();
         try
         {
             using var network = new FaultyNetwork(fault);

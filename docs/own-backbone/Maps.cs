@@ -2,12 +2,13 @@ using Imta.MetaWeight.Backbones;
 using Imta.MetaWeight.Backbones.Kernels;
 using Imta.MetaWeight.Backbones.Linearised;
 using TorchSharp.Modules;
+using static Imta.MetaWeight.Backbones.Kernels.HeldScalars;
 using static TorchSharp.torch;
 
 /// <summary>z = x ∗ W, so ż = ẋ ∗ W + x ∗ Ẇ.</summary>
 internal sealed class ConvolutionMap : LinearMap
 {
-    private static readonly long[] Two = [2, 2], One = [1, 1];
+    private static readonly long[] Strides = [2, 2], Padding = [1, 1];
 
     private readonly Parameter _kernel;
     private readonly Tensor _x, _w;
@@ -21,12 +22,12 @@ internal sealed class ConvolutionMap : LinearMap
         Tensor output, IReadOnlyList<bool> needed, IReadOnlyList<Tensor?> sums, ParameterCotangents gradient)
     {
         (Tensor? x, Tensor w, _) = MissingOperators.ConvolutionBackward(
-            output, _x, _w, stride: Two, padding: One, byInput: needed[0], byBias: false);
+            output, _x, _w, stride: Strides, padding: Padding, byInput: needed[0], byBias: false);
         gradient.Add(_kernel, w);
         return [x];
     }
 
-    private static Tensor Convolve(Tensor x, Tensor w) => nn.functional.conv2d(x, w, strides: Two, padding: One);
+    private static Tensor Convolve(Tensor x, Tensor w) => nn.functional.conv2d(x, w, strides: Strides, padding: Padding);
 }
 
 /// <summary>y = relu(γ n + β) with n = (z − mean) / deviation, by the batch's statistics.</summary>
@@ -41,9 +42,9 @@ internal sealed class NormReluMap : LinearMap
     {
         (_scale, _shift) = (scale, shift);
         Tensor centred = z - z.mean(All, keepdim: true);
-        _perDeviation = Keep(centred.pow(2).mean(All, keepdim: true).add(1e-5).pow(-0.5));
+        _perDeviation = Keep(centred.pow(Held(2)).mean(All, keepdim: true).add(Held(1e-5), One).pow(Held(-0.5)));
         _n = Keep(centred * _perDeviation);
-        _open = Keep(y.gt(0).to_type(y.dtype));
+        _open = Keep(y.gt(Held(0)).to_type(y.dtype));
         _gamma = Keep(PerChannel(pass[scale]));
     }
 
@@ -88,7 +89,7 @@ internal sealed class HeadMap : LinearMap
     {
         gradient.Add(_head, output.t().matmul(_means));
         gradient.Add(_bias, output.sum([0]));
-        Tensor byMeans = output.matmul(_w).div(_shape[2] * _shape[3]); // [N, C']
+        Tensor byMeans = output.matmul(_w).div(Held(_shape[2] * _shape[3])); // [N, C']
         return [byMeans.view(_shape[0], -1, 1, 1).expand(_shape).clone()];
     }
 }
@@ -97,5 +98,5 @@ internal static class Parts
 {
     /// <summary>The sum of what there is; null: nothing.</summary>
     public static Tensor? Sum(params Tensor?[] parts)
-        => parts.OfType<Tensor>().Aggregate<Tensor, Tensor?>(null, (sum, part) => sum is null ? part : sum + part);
+        => parts.OfType<Tensor>().Aggregate<Tensor, Tensor?>(null, (sum, part) => sum is null ? part : sum.add(part, One));
 }

@@ -6,6 +6,7 @@ using Imta.MetaWeight.Meta;
 using Imta.MetaWeight.Meta.Gradients;
 using Imta.MetaWeight.Meta.Optimisers;
 using Imta.MetaWeight.Meta.Weighting;
+using static Imta.MetaWeight.Backbones.Kernels.HeldScalars;
 using static TorchSharp.torch;
 
 TorchLibraries.Prepare();
@@ -22,7 +23,7 @@ Tensor ahead = Product(pass.Tangent(u), g);
 Tensor back = Product(pass.Gradient([.. g.Select(part => part.clone())])!, u); // the tensors are given away
 Console.WriteLine($"adjoint to 1e-12: {Error(back, ahead) < 1e-12}");
 
-Tensor weights = rand([Samples, Exits], ScalarType.Float64, generator: random) + 0.5;
+Tensor weights = rand([Samples, Exits], ScalarType.Float64, generator: random).add(Held(0.5), One);
 Tensor forward = ByWeights(MetaGradientMethod.Forward), unrolled = ByWeights(MetaGradientMethod.Unrolled);
 Console.WriteLine($"forward is unrolled to 1e-12: {Error(forward, unrolled) < 1e-12}");
 

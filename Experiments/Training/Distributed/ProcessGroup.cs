@@ -190,8 +190,8 @@ internal sealed class ProcessGroup
         }
         catch (Exception e) when (e is MpiException or RankLostException)
         {
-            // MPI may still read and write them until this process ends.
             Array.ForEach(tensors, tensor => tensor.DetachFromDisposeScope());
+            _ = System.Runtime.InteropServices.GCHandle.Alloc(tensors); // MPI may still read and write them until this process ends
             throw e is RankLostException
                 ? e
                 : new RankLostException($"{RankName} lost contact with the other ranks ({e.Message.TrimEnd('.')}) at "

@@ -67,7 +67,7 @@ public sealed class BoostingTests
 
     private static (MultiExitNetwork Plain, MultiExitNetwork Boosted, Tensor Images) Pair()
     {
-        var random = new Generator(5);
+        using var random = new Generator(5);
         MultiExitNetwork plain = SmallMsdNet.Build(float64, random, blocks: 3);
         MultiExitNetwork boosted = SmallMsdNet.Build(float64, random, new ModifierOptions { Boosting = Ramp }, blocks: 3);
         boosted.load_state_dict(plain.state_dict());

@@ -79,7 +79,8 @@ public sealed unsafe class TensorMemoryTests
         {
             for (int i = 0; i < 20; i++)
             {
-                using Tensor tensor = TensorMemory.Empty([(number + 1) * 5000], ScalarType.Float32).fill_(Held(number));
+                using DisposeScope scope = NewDisposeScope();
+                Tensor tensor = TensorMemory.Empty([(number + 1) * 5000], ScalarType.Float32).fill_(Held(number));
                 tensor.eq(Held(number)).all().item<bool>().Should().BeTrue();
             }
         });

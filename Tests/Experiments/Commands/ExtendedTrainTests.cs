@@ -133,12 +133,7 @@ public sealed class ExtendedTrainTests : IDisposable
     public void An_unfinished_run_is_to_be_resumed_first_and_its_sessions_are_recorded()
     {
         string[] arguments = [.. ImtaProcess.Tiny, "--set", "data.trainLimit=400"];
-        using (ImtaProcess process = ImtaProcess.Start(_folder.Path, ["train", "--out", "run", .. arguments]))
-        {
-            process.WaitUntil(() => File.Exists(_folder.In("run", "epochs.csv")));
-            process.Terminate();
-            process.End().Code.Should().Be(143);
-        }
+        RunFiles.StopAfterAnEpoch(_folder, "run", arguments);
 
         Refused("run is not finished (", "train", "--extend", "run", "--add-epochs", "1");
         Environment("run").GetProperty("training_seconds").ValueKind.Should().Be(JsonValueKind.Null);

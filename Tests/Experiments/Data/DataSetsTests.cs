@@ -52,6 +52,7 @@ public sealed class DataSetsTests
         using var data = Load(options, seed: 1, files.Root);
         foreach (var (set, firstFile) in new[] { (data.Train, 0), (data.Validation, 0), (data.Test, 5) })
         {
+            using DisposeScope scope = NewDisposeScope();
             long[] labels = Values(set.Labels);
             long[] positions = Values(set.SourceIndices);
             byte[] first = set.Images.narrow(1, 0, 1).narrow(2, 0, 1).narrow(3, 0, 1).data<byte>().ToArray();
