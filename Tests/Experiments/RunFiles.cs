@@ -27,7 +27,7 @@ internal static class RunFiles
         return output;
     }
 
-    /// <summary>Starts a run and stops it after its first epoch or later; on a busy machine a short run may end before, then another is.</summary>
+    /// <summary>Starts a run and stops it after an epoch; one that ends before the signal, on a busy machine, is made again.</summary>
     public static void StopAfterAnEpoch(TemporaryFolder folder, string name, string[] arguments)
         => Enumerable.Range(0, 5).Any(_ => Stopped(folder, name, arguments)).Should().BeTrue("one of five is stopped before it ends");
 
