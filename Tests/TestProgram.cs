@@ -21,6 +21,8 @@ internal static class TestProgram
                 return VectorWidthProgram.Run(folder);
             case [TorchLibrariesTests.Program]:
                 return TorchLibrariesTests.BeginWithTorch();
+            case [NativeMemoryTests.Program]:
+                return NativeMemoryTests.FreeMemory();
             case [FaultyNetwork.Program, string fault, string method]:
                 return FaultyNetwork.Run(Enum.Parse<NetworkFault>(fault), method);
             case [KeptProcess.Program]:
