@@ -29,7 +29,7 @@ public static class Calibration
 
     /// <summary>
     /// The numbers of samples per exit with the highest mean cost within a budget: those of the exit shares q^k
-    /// (<see cref="ExitShares"/>) or, if no q fits, as many as possible at exit 2 and the rest at exit 1.
+    /// (<see cref="ExitShares"/>) or, if no q fits, all samples that the budget allows at exit 2 and the rest at exit 1.
     /// </summary>
     /// <param name="scores">float32 <c>[N, K]</c>, of held-out samples.</param>
     /// <param name="macs">Multiply-adds of a prediction at each exit, K numbers.</param>

@@ -87,7 +87,7 @@ public abstract class ExitHeadNetwork : MultiExitNetwork
 
     /// <summary>Creates the next exit.</summary>
     /// <param name="factory">Initialises its parameters.</param>
-    /// <param name="images">What the network is for: for CIFAR, both units have 128 channels; for ImageNet, as many as their input.</param>
+    /// <param name="images">What the network is for: for CIFAR, both units have 128 channels; for ImageNet, their input's number.</param>
     /// <param name="channels">Channels of the feature that it reads, <c>[N, channels, H, W]</c>; H and W are from 5 to 8.</param>
     protected void AddExit(LayerFactory factory, ImageKind images, long channels)
         => _heads.Add(new ExitHead(factory, images, channels, Classes, Collaboration.Widens(_modifiers.Isc, _heads.Count)));

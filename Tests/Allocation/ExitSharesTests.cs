@@ -51,8 +51,8 @@ public sealed class ExitSharesTests
     [InlineData(double.NaN, 10)]
     [InlineData(double.PositiveInfinity, 10)]
     [InlineData(1e-300, 10)] // no float32 number
-    [InlineData(1e30, 10)] // its tenth power is none
-    [InlineData(1.9, 138)] // all its powers are, their sum is none
+    [InlineData(1e30, 10)] // its tenth power overflows
+    [InlineData(1.9, 138)] // no power overflows, but their sum does
     public void Q_that_gives_no_shares_is_refused(double q, int exits) => FluentActions.Invoking(() => ExitShares.FromQ(q, exits))
         .Should().Throw<ArgumentOutOfRangeException>().WithParameterName(nameof(q)).WithMessage("*positive q*");
 
