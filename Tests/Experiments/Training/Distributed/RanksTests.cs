@@ -38,7 +38,16 @@ public abstract partial class RanksTests : IDisposable
         => SpinWait.SpinUntil(() => !processes.Any(Runs), TimeSpan.FromMinutes(1)).Should().BeTrue("they end");
 
     private protected static bool Runs(int process)
-        => Directory.Exists($"/proc/{process}") && !File.ReadAllText($"/proc/{process}/stat").Contains(") Z ", StringComparison.Ordinal);
+    {
+        try
+        {
+            return !File.ReadAllText($"/proc/{process}/stat").Contains(") Z ", StringComparison.Ordinal);
+        }
+        catch (IOException)
+        {
+            return false; // it may end at any moment, even while its file is read
+        }
+    }
 
     [GeneratedRegex(@"rank (\d+): process (\d+) on .* also in (.*) there")]
     private static partial Regex RankLine();
