@@ -155,8 +155,12 @@ internal static class SweepStatistics
         : IsShare(metric) ? (100 * number).ToString("0.00", CultureInfo.InvariantCulture)
         : number.ToString(metric == "dynamic_macs" ? "N0" : "0.###", CultureInfo.InvariantCulture);
 
+    /// <summary>Without a sign if it rounds to 0.</summary>
     private static string Signed(double? value, string metric)
-        => value > 0 ? "+" + Plain(value, metric) : Plain(value, metric).Replace('-', '−');
+    {
+        string text = Plain(value is { } number ? Math.Abs(number) : null, metric);
+        return !text.Any(c => c is >= '1' and <= '9') ? text : value > 0 ? $"+{text}" : $"−{text}";
+    }
 
     private static string Probability(double? value)
         => value is not { } p ? "" : p < 0.001 ? "< 0.001" : p.ToString("0.000", CultureInfo.InvariantCulture);

@@ -97,6 +97,8 @@ public sealed class ReportCommandTests : IDisposable
                 ["learned", "2", "80.50 ± 9.00", "75.00 ± 9.00", "70.00 ± 9.00"] }, options => options.WithStrictOrdering());
         Rows(blocks["comparison-1"])[0].Should()
             .Equal("learned", "plain", "last exit, %", "+15.50", "+13.50", "+17.50", "< 0.001", "0.030", "0.060", "2 and 2");
+        Rows(blocks["comparison-1"])[1][2..6].Should().Equal("mean over exits, %", "−1.00", "−3.00", "+1.00");
+        Rows(blocks["comparison-1"])[2][2..6].Should().Equal("mean over budgets, %", "0.00", "−2.00", "+2.00");
         View(blocks["gains-1"], 0).GetProperty("labels")[0].GetString().Should().Be("last exit");
         View(blocks["gains-1"], 0).GetProperty("categories")[0].GetString().Should().Be("learned");
         JsonElement gain = Series(blocks["gains-1"], "gain").GetProperty("points")[0];
