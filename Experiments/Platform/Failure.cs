@@ -30,12 +30,29 @@ internal static class Failure
             OperationCanceledException => ("stopped", StopSignal.ExitCode),
             UsageException => (failure.Message, UsageException.ExitCode),
             IExitCode known => (failure.Message, known.ExitCode),
-            IOException or UnauthorizedAccessException or ExternalException or OutOfMemoryException
-                => (failure.Message.ReplaceLineEndings(" "), Failed),
-            _ => ($"internal error, {failure.GetType().Name}: {failure.Message.ReplaceLineEndings(" ")}"
-                + (failure.Data[LogKey] is string log ? $" (see {log} for the stack trace)" : ""), Failed),
+            IOException or UnauthorizedAccessException or OutOfMemoryException => (Message(failure), Failed),
+            _ => (Described(failure), Failed),
         };
         report(line);
         return code;
     }
+
+    /// <summary>What failed and where; libtorch's errors, such as of too little memory, tell no fault of imta.</summary>
+    private static string Described(Exception failure)
+    {
+        bool isNative = failure is ExternalException;
+        string type = isNative ? "" : $", {failure.GetType().Name}";
+        string where = FailurePlace.Of(failure) switch
+        {
+            { IsExtension: true } place => $"{place.Method} failed{type}: ",
+            _ when isNative => "",
+            { } place => $"internal error in {place.Method}{type}: ",
+            null => $"internal error{type}: ",
+        };
+        return where + Message(failure) + (failure.Data[LogKey] is string log ? $" (see {log} for the stack trace)" : "");
+    }
+
+    /// <summary>In one line, without the C++ stack trace of libtorch.</summary>
+    private static string Message(Exception failure)
+        => failure.Message.Split("\nException raised from ")[0].ReplaceLineEndings(" ").Trim();
 }

@@ -113,6 +113,21 @@ public sealed class ExtensionsTests : IDisposable
         ImtaProcess.Run(_folder.Path, "eval", folder).Error.Should().Contain("toy", "imta itself does not know it");
     }
 
+    [Fact]
+    public void Its_fault_is_reported_with_the_method_that_failed()
+    {
+        string[] one = [.. Small, "--set", "train.epochs=1"];
+        Run(0, ["train", "--out", "run", .. one]);
+        Run(0, "calibrate", "run", "--shares", "50,30,20", "--out", "p.json");
+        JsonObject policy = JsonNode.Parse(File.ReadAllText(_folder.In("p.json")))!.AsObject();
+        (policy["kind"], policy["agreeing"]) = ("agreement", -1);
+        Array.ForEach(["criterion", "thresholds", "budget", "validation"], key => policy.Remove(key));
+        File.WriteAllText(_folder.In("p.json"), policy.ToJsonString());
+
+        End(1, ["eval", "run", "--policy", "p.json", "--out", "e"]).Error.Should().MatchRegex(
+            @"^imta: AgreementPolicy\.Leaves \(AgreementPolicy\.cs, line \d+\) failed: narrow\(\): length must be non-negative\.\n$");
+    }
+
     private static double Margin(string line) => Number(line, ^1);
 
     private static double Number(string line, Index column)
