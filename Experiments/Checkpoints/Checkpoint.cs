@@ -179,7 +179,7 @@ internal static class Checkpoint
             }
             catch (Exception e) when (e is InvalidDataException or InvalidOperationException or ArgumentException or ExternalException)
             {
-                string why = e.Message.ReplaceLineEndings(" ").TrimEnd('.');
+                string why = Failure.Reason(e).TrimEnd('.');
                 throw new UsageException(
                     $"{path} does not hold the state of this run's networks ({why}); restart the run, or restore the file", e);
             }

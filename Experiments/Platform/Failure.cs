@@ -20,6 +20,10 @@ internal static class Failure
     /// <summary>Writes the line to standard error.</summary>
     public static void WriteError(string line) => Console.Error.WriteLine($"imta: {line}");
 
+    /// <summary>The message in one line, without the C++ stack trace of libtorch.</summary>
+    public static string Reason(Exception failure)
+        => failure.Message.Split("\nException raised from ")[0].ReplaceLineEndings(" ").Trim();
+
     /// <summary>Reports the reason and returns the exit code.</summary>
     /// <param name="failure">The exception that ended the command.</param>
     /// <param name="report">Receives the line.</param>
@@ -30,7 +34,7 @@ internal static class Failure
             OperationCanceledException => ("stopped", StopSignal.ExitCode),
             UsageException => (failure.Message, UsageException.ExitCode),
             IExitCode known => (failure.Message, known.ExitCode),
-            IOException or UnauthorizedAccessException or OutOfMemoryException => (Message(failure), Failed),
+            IOException or UnauthorizedAccessException or OutOfMemoryException => (Reason(failure), Failed),
             _ => (Described(failure), Failed),
         };
         report(line);
@@ -49,10 +53,6 @@ internal static class Failure
             { } place => $"internal error in {place.Method}{type}: ",
             null => $"internal error{type}: ",
         };
-        return where + Message(failure) + (failure.Data[LogKey] is string log ? $" (see {log} for the stack trace)" : "");
+        return where + Reason(failure) + (failure.Data[LogKey] is string log ? $" (see {log} for the stack trace)" : "");
     }
-
-    /// <summary>In one line, without the C++ stack trace of libtorch.</summary>
-    private static string Message(Exception failure)
-        => failure.Message.Split("\nException raised from ")[0].ReplaceLineEndings(" ").Trim();
 }

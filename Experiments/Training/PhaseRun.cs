@@ -99,7 +99,7 @@ internal sealed class PhaseRun
             or OverflowException or ExternalException)
         {
             begun.Dispose();
-            string why = e.Message.ReplaceLineEndings(" ").TrimEnd('.');
+            string why = Failure.Reason(e).TrimEnd('.');
             throw new UsageException(
                 $"the checkpoint's unfinished epoch does not fit this run ({why}); replace {_run.Folder.LatestCheckpoint} with another "
                     + "checkpoint of the run", e);

@@ -30,7 +30,7 @@ internal sealed record VerifiedQuantity(
 
     /// <summary>An aborted case.</summary>
     public static VerifiedQuantity Aborted(string golden, Exception e)
-        => new(golden, "whole case", null, null, Verdict.Fail, e.Message.ReplaceLineEndings(" "));
+        => new(golden, "whole case", null, null, Verdict.Fail, Failure.Reason(e));
 }
 
 /// <summary>A golden case requires something that is not implemented here; the message says what.</summary>
