@@ -82,7 +82,7 @@ internal static class EvalCommand
             Console.WriteLine($"policy {policyFile}, on the test images: {policy.Describe(test.Accuracy, test.MeanMacs(network.Macs))}");
             if (policy.Guarantee is { } guarantee)
             {
-                string holds = policy.CheckpointSha256 == network.Hash()
+                string holds = policy.CheckpointSha256 == network.Hash
                     ? guarantee.Describe()
                     : $"no guarantee for the {PolicyGuarantee.Find(guarantee.Risk)!.Meaning}: "
                         + "the policy was calibrated for a different checkpoint";

@@ -89,7 +89,7 @@ internal sealed record PolicyCalibration(
             PolicyFile.NameOf(Network.Settings),
             Normalisation,
             Validation.Set.ClassNames,
-            Network.Hash());
+            Network.Hash);
     }
 
     /// <summary>

@@ -145,7 +145,7 @@ internal sealed record PolicyFile(
     }
 
     /// <summary>Says that the policy was calibrated for a checkpoint other than the network's; null: it was not.</summary>
-    public string? CheckpointNote(string path, TrainedNetwork network) => CheckpointSha256 == network.Hash()
+    public string? CheckpointNote(string path, TrainedNetwork network) => CheckpointSha256 == network.Hash
         ? null
         : $"{path} was calibrated for a different checkpoint than {network.File}; shares and costs will differ from those it states";
 

@@ -9,13 +9,14 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 
 /// <summary>The network of a run or a checkpoint, ready to classify.</summary>
 /// <param name="File">The checkpoint.</param>
+/// <param name="Hash">The SHA-256 of its content, in hexadecimal.</param>
 /// <param name="Settings">The run's settings, with the device and threads of this machine.</param>
 /// <param name="Epochs">Epochs trained; null: unknown.</param>
 /// <param name="Network">The network.</param>
 /// <param name="Cost">Its cost.</param>
 /// <param name="Device">Its device.</param>
 internal sealed record TrainedNetwork(
-    string File, Settings Settings, int? Epochs, MultiExitNetwork Network, NetworkCost Cost, Device Device) : IDisposable
+    string File, string Hash, Settings Settings, int? Epochs, MultiExitNetwork Network, NetworkCost Cost, Device Device) : IDisposable
 {
     /// <summary>Multiply-adds of a prediction at each exit, K.</summary>
     public IReadOnlyList<long> Macs => [.. Cost.Exits.Select(exit => exit.Macs)];
@@ -37,9 +38,7 @@ internal sealed record TrainedNetwork(
     {
         using DisposeScope scope = NewDisposeScope();
         string file = RunFolder.CheckpointOf(source);
-        NetworkSource content = ForeignFile.Open(file, configured: given is not null) is { } foreign
-            ? NetworkSource.FromForeign(foreign, given)
-            : NetworkSource.FromNative(Checkpoint.Read(file), file);
+        (NetworkSource content, string hash) = Read(file, given);
         Settings settings = SettingsLoader.Parse(SettingsWriter.Write(content.Settings), source, changes);
         Device device = ComputeDevice.Configure(settings);
         MultiExitNetwork network = NetworkBuilder.ForPhase(TrainingPhase.ForRun(settings, content.Phase), device);
@@ -52,7 +51,7 @@ internal sealed record TrainedNetwork(
         }
 
         NetworkCost cost = network.Cost(DatasetShape.For(settings.Data).Side);
-        return new TrainedNetwork(file, settings, content.Epochs, network, cost, device) { Warning = warning };
+        return new TrainedNetwork(file, hash, settings, content.Epochs, network, cost, device) { Warning = warning };
     }
 
     /// <summary>What every exit predicts for images; the predictions belong to the open dispose scope.</summary>
@@ -72,10 +71,26 @@ internal sealed record TrainedNetwork(
         return predictions;
     }
 
-    /// <summary>The SHA-256 of the checkpoint file, in hexadecimal.</summary>
-    public string Hash() => FileHash.Sha256(File);
-
     public void Dispose() => Network.Dispose();
+
+    /// <summary>The content of a file and its hash: of one and the same, as a run in training may replace its checkpoint meanwhile.</summary>
+    private static (NetworkSource Content, string Hash) Read(string file, Settings? given)
+    {
+        while (true)
+        {
+            (DateTime, long) before = Stamp(file);
+            NetworkSource content = ForeignFile.Open(file, configured: given is not null) is { } foreign
+                ? NetworkSource.FromForeign(foreign, given)
+                : NetworkSource.FromNative(Checkpoint.Read(file), file);
+            string hash = FileHash.Sha256(file);
+            if (Stamp(file) == before)
+            {
+                return (content, hash);
+            }
+        }
+
+        static (DateTime, long) Stamp(string file) => (System.IO.File.GetLastWriteTimeUtc(file), new FileInfo(file).Length);
+    }
 
     /// <summary>The common content of native and foreign files.</summary>
     /// <param name="Settings">The configuration.</param>

@@ -3,8 +3,8 @@ using System.Security.Cryptography;
 namespace Imta.MetaWeight.Experiments.Platform;
 
 /// <summary>
-/// Writes a temporary file in the same folder, flushes it to disk, and renames it: whatever happens, a complete file exists, old or new (if
-/// the old one is kept, briefly only under its backup name).
+/// Writes a temporary file in the same folder, flushes it to disk, and renames it: whatever happens, and whenever it is read, a complete
+/// file exists, old or new.
 /// </summary>
 internal static class AtomicFile
 {
@@ -25,23 +25,24 @@ internal static class AtomicFile
         }
 
         string beside = path + Suffix;
+        using var stream = new FileStream(beside, FileMode.Create, FileAccess.ReadWrite, FileShare.None); // one writer at a time
         try
         {
-            using (var stream = new FileStream(beside, FileMode.Create, FileAccess.ReadWrite))
-            {
-                write(stream);
-                stream.Flush(flushToDisk: true);
-            }
-
+            write(stream);
+            stream.Flush(flushToDisk: true);
+            stream.Dispose(); // Windows renames no open file
             if (previous is not null && File.Exists(path))
             {
-                File.Move(path, previous, overwrite: true);
+                File.Replace(beside, path, previous, ignoreMetadataErrors: true); // keeps the old file by a second name of it
             }
-
-            File.Move(beside, path, overwrite: true);
+            else
+            {
+                File.Move(beside, path, overwrite: true);
+            }
         }
         catch
         {
+            stream.Dispose();
             File.Delete(beside);
             throw;
         }

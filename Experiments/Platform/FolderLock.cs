@@ -7,11 +7,23 @@ namespace Imta.MetaWeight.Experiments.Platform;
 internal static class FolderLock
 {
     private const string Name = ".lock";
+    private const int Attempts = 5; // IsLocked of another process holds the lock for an instant
     private const int WouldBlockLinux = 11, WouldBlockMac = 35, SharingViolation = 32;
+    private static readonly TimeSpan BetweenAttempts = TimeSpan.FromMilliseconds(20);
 
     /// <summary>Locks the folder until the result is disposed; null if another process holds the lock.</summary>
     /// <exception cref="IOException">The folder cannot be written.</exception>
-    public static IDisposable? TryAcquire(string folder) => Open(folder, FileMode.OpenOrCreate, FileOptions.DeleteOnClose);
+    public static IDisposable? TryAcquire(string folder)
+    {
+        FileStream? handle = null;
+        for (int attempt = 0; attempt < Attempts && handle is null; attempt++)
+        {
+            Thread.Sleep(attempt == 0 ? TimeSpan.Zero : BetweenAttempts);
+            handle = Open(folder, FileMode.OpenOrCreate, FileOptions.DeleteOnClose);
+        }
+
+        return handle;
+    }
 
     /// <summary>Whether a process holds the lock. Changes nothing.</summary>
     public static bool IsLocked(string folder)

@@ -59,14 +59,7 @@ internal sealed class StopSignal : IDisposable
         {
         }
 
-        try
-        {
-            _stop.Cancel();
-        }
-        catch (ObjectDisposedException)
-        {
-            // The command finished first.
-        }
+        Cancel();
     }
 
     private void Stop(PosixSignalContext context)
@@ -82,6 +75,18 @@ internal sealed class StopSignal : IDisposable
         }
 
         _signalled = true;
-        _stop.Cancel();
+        Cancel();
+    }
+
+    private void Cancel()
+    {
+        try
+        {
+            _stop.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // The command finished first: .NET handles a signal in a thread of its own.
+        }
     }
 }

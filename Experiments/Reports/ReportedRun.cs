@@ -55,8 +55,9 @@ internal sealed partial class ReportedRun
 
     /// <summary>The predictions for the test images; without images if the file is missing.</summary>
     public TestAnswers Answers => Once(_folder.Evaluation.Predictions, file
-        => new TestAnswers(WholeRows<PredictionRow>(file, row => row.Exit, CsvTable.Read<PredictionRow>(file))
-            .Where(row => row.Split == "test"), file));
+        => new TestAnswers(File.Exists(file)
+            ? WholeRows(file, row => row.Exit, CsvTable.Read<PredictionRow>(file)).Where(row => row.Split == "test")
+            : [], file));
 
     /// <summary>The last saved sample weights and their file; null if there is none.</summary>
     public (string File, IReadOnlyList<SavedWeight> Rows)? Weights
@@ -73,7 +74,8 @@ internal sealed partial class ReportedRun
 
     private IReadOnlyList<T> Table<T>(string file) => Once(file, CsvTable.Read<T>);
 
-    private IReadOnlyList<T> WholeTable<T>(string file, Func<T, int> exitOf) => WholeRows(file, exitOf, Table<T>(file));
+    private IReadOnlyList<T> WholeTable<T>(string file, Func<T, int> exitOf)
+        => File.Exists(file) ? WholeRows(file, exitOf, Table<T>(file)) : [];
 
     /// <summary>What is read from a file, read only once.</summary>
     private T Once<T>(string file, Func<string, T> read) where T : class
@@ -89,11 +91,6 @@ internal sealed partial class ReportedRun
     /// <summary>The rows of a table that is written whole: equally many for every exit that has a row in <c>cost.csv</c>.</summary>
     private IReadOnlyList<T> WholeRows<T>(string file, Func<T, int> exitOf, IReadOnlyList<T> rows)
     {
-        if (!File.Exists(file))
-        {
-            return rows;
-        }
-
         Dictionary<int, int> counts = rows.CountBy(exitOf).ToDictionary();
         int[] exits = [.. Enumerable.Range(1, Math.Max(Table<CostRow>(_folder.Cost).Count, Math.Max(1, counts.Count)))];
         int fewest = exits.MinBy(exit => counts.GetValueOrDefault(exit));

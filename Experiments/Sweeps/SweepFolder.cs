@@ -75,12 +75,22 @@ internal sealed class SweepFolder(string path)
     /// <summary>Epochs that a run has done, from the last line of <c>epochs.csv</c>, which another process may be writing.</summary>
     public int EpochsDone(SweepRun run)
     {
-        string? last = RunFolder.Find(RunPath(run)) is { Epochs: var file } && File.Exists(file)
-            ? File.ReadLines(file).LastOrDefault()
-            : null;
+        string? last = RunFolder.Find(RunPath(run)) is { Epochs: var file } && File.Exists(file) ? LastLine(file) : null;
         return int.TryParse(last?.Split(',')[0], NumberStyles.None, CultureInfo.InvariantCulture, out int epoch)
             ? Math.Min(epoch, run.Epochs)
             : 0;
+    }
+
+    private static string? LastLine(string file)
+    {
+        try
+        {
+            return File.ReadLines(file).LastOrDefault();
+        }
+        catch (FileNotFoundException)
+        {
+            return null; // its run has just started over
+        }
     }
 
     private void CheckSettings(SweepRun run, SweepPlan plan)

@@ -51,6 +51,11 @@ internal sealed class PhaseWriter(RunContext run, TrainingPhase phase, RunModel 
         }
 
         IReadOnlyList<SavedEpoch> epochs = CsvTable.Read<SavedEpoch>(_folder.Epochs);
+        if (epochs.Count == 0)
+        {
+            throw new IOException($"Could not find {_folder.Epochs}, which this run had just written");
+        }
+
         if (epochs[^1].ValidationLoss is not null && BestEpoch.IsLast(epochs, run.Settings.Run.BestBy))
         {
             Write(_folder.BestCheckpoint, epoch);

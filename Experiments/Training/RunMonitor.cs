@@ -36,13 +36,28 @@ internal abstract class RunMonitor
         }
     }
 
-    /// <summary>Writes a failure's stack trace to the log, if there is one; the failure's report then names the log.</summary>
+    /// <summary>
+    /// Writes a failure's stack trace to the log, if there is one that can be written; the failure's report then names the log.
+    /// </summary>
     public void LogFailure(Exception failure)
     {
-        Log($"the run failed: {failure}");
-        if (_log is not null)
+        if (TryLog($"the run failed: {failure}") && _log is not null)
         {
             Failure.SetLog(failure, _log);
+        }
+    }
+
+    /// <summary>Writes to the log if it can be written: after a failure, that of the log must not hide it.</summary>
+    public bool TryLog(string line)
+    {
+        try
+        {
+            Log(line);
+            return true;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
         }
     }
 

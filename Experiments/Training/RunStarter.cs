@@ -180,7 +180,7 @@ internal sealed class RunStarter(RankContext ranks, IReadOnlySet<CheckName> allo
         }
         catch (RankLostException e)
         {
-            monitor.Log(e.Message);
+            monitor.TryLog(e.Message);
             throw;
         }
         catch (IOException e) when (_processGroup.IsRankZero)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 
 namespace Imta.MetaWeight.Experiments.Training.Distributed;
@@ -8,7 +9,8 @@ namespace Imta.MetaWeight.Experiments.Training.Distributed;
 /// </summary>
 internal sealed class RankErrorLog
 {
-    private static readonly TimeSpan RankZeroDelay = TimeSpan.FromSeconds(0.5);
+    private static readonly TimeSpan RankZeroDelay = TimeSpan.FromSeconds(5); // ranks of a busy machine start at different times
+    private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan Recently = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan ConsoleTimeout = TimeSpan.FromSeconds(1);
     private static readonly string Folder = System.IO.Path.Combine(System.IO.Path.GetTempPath(), $"imta-{Environment.UserName}");
@@ -46,11 +48,15 @@ internal sealed class RankErrorLog
             return;
         }
 
-        Thread.Sleep(RankZeroDelay);
-        if (!RankZeroReported(line))
+        for (var clock = Stopwatch.StartNew(); clock.Elapsed < RankZeroDelay; Thread.Sleep(Poll))
         {
-            Report($"{RankAssignment.Describe(_assignment.Rank, _assignment.Size)}: {line}");
+            if (RankZeroReported(line))
+            {
+                return;
+            }
         }
+
+        Report($"{RankAssignment.Describe(_assignment.Rank, _assignment.Size)}: {line}");
     }
 
     /// <summary>Writes a line to the file only.</summary>

@@ -93,6 +93,20 @@ public sealed class EarlyExitClassifierTests(TrainedRun trained) : IClassFixture
         classifier.Warnings.Should().ContainSingle().Which.Should().Contain("was calibrated for a different checkpoint");
     }
 
+    /// <summary>A run in training replaces its checkpoint while a policy is calibrated for what was read.</summary>
+    [Fact]
+    public void A_networks_hash_is_that_of_the_checkpoint_which_was_read()
+    {
+        string file = trained.In("replaced.pt");
+        File.Copy(trained.In("run", "checkpoints", "latest.pt"), file, overwrite: true);
+        string read = FileHash.Sha256(file);
+        using TrainedNetwork network = TrainedNetwork.Load(file, null, []);
+
+        TrainedRun.Change(file, file, TrainedRun.Spoil);
+
+        network.Hash.Should().Be(read).And.NotBe(FileHash.Sha256(file));
+    }
+
     private static void Check(EarlyExitPrediction[] answers, InferenceRow[] rows)
     {
         answers.Select(one => ((long)one.Class, one.Name, one.Exit, one.Macs)).Should()
