@@ -16,6 +16,7 @@ public sealed class EarlyExitMemoryTests
         using var random = new Generator(7);
         using MultiExitNetwork network = EarlyExitNetworks.Build(name, float32, random);
         Tensor images = randn([12, 3, 32, 32], generator: random);
+        NativeMemoryCollection.Settle();
         long before = Tensor.TotalCount;
 
         using (EarlyExit runner = EarlyExitTests.Runner(network, price: 0))

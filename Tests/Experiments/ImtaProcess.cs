@@ -38,6 +38,7 @@ internal sealed partial class ImtaProcess : IDisposable
         };
 
         start.Environment[SelfProcess.CalledAs] = "imta";
+        start.Environment.Remove(TorchLibraries.VersionVariable); // which another test may have set in this process
         foreach ((string name, string value) in environment)
         {
             start.Environment[name] = value;
@@ -113,17 +114,23 @@ internal sealed partial class ImtaProcess : IDisposable
     /// <summary>The exit code of a command after <see cref="Interrupt"/>.</summary>
     public static int Interrupted => IgnoresInterrupts() ? 128 + Terminates : 128 + Interrupts;
 
-    public void Kill() => _process.Kill();
+    /// <summary>Kills it and waits until it is gone, with its lock on a folder.</summary>
+    public void Kill()
+    {
+        _process.Kill();
+        _process.WaitForExit();
+    }
 
-    public void Terminate() => TryTerminate().Should().BeTrue();
-
-    /// <summary>Sends SIGTERM; false if there is no such process any more.</summary>
-    public bool TryTerminate() => Signal(_process.Id, Terminates) == 0;
+    /// <summary>Sends SIGTERM.</summary>
+    public void Terminate() => Signal(_process.Id, Terminates).Should().Be(0);
 
     /// <summary>
     /// Sends SIGINT, as Ctrl-C does; SIGTERM where a shell has started these tests in the background, which ignores SIGINT.
     /// </summary>
-    public void Interrupt() => Signal(_process.Id, IgnoresInterrupts() ? Terminates : Interrupts).Should().Be(0);
+    public void Interrupt() => TryInterrupt().Should().BeTrue();
+
+    /// <summary>Like <see cref="Interrupt"/>; false if there is no such process any more.</summary>
+    public bool TryInterrupt() => Signal(_process.Id, IgnoresInterrupts() ? Terminates : Interrupts) == 0;
 
     /// <summary>Sends SIGSTOP: a process that hangs.</summary>
     public static void Stop(int process) => Signal(process, Stops).Should().Be(0);

@@ -1,3 +1,6 @@
+using Imta.MetaWeight.Experiments.Checkpoints;
+using Imta.MetaWeight.Experiments.Configuration;
+
 namespace Imta.MetaWeight.Tests.Experiments;
 
 /// <summary>What lies in the folder of a run.</summary>
@@ -27,23 +30,82 @@ internal static class RunFiles
         return output;
     }
 
-    /// <summary>Starts a run and stops it after an epoch; one that ends before the signal, on a busy machine, is made again.</summary>
-    public static void StopAfterAnEpoch(TemporaryFolder folder, string name, string[] arguments)
-        => Enumerable.Range(0, 5).Any(_ => Stopped(folder, name, arguments)).Should().BeTrue("one of five is stopped before it ends");
-
-    private static bool Stopped(TemporaryFolder folder, string name, string[] arguments)
-    {
-        string run = folder.In(name);
-        if (Directory.Exists(run))
+    /// <summary>Starts a run and stops it by Ctrl-C after its first epoch.</summary>
+    /// <returns>How it ended.</returns>
+    public static ImtaProcess.Result StopAfterAnEpoch(TemporaryFolder folder, string name, string[] arguments) => BreakOff(
+        folder,
+        name,
+        () => ImtaProcess.Start(folder.Path, ["train", "--out", name, .. arguments]),
+        process =>
         {
-            Directory.Delete(run, recursive: true);
+            process.WaitUntil(() => File.Exists(folder.In(name, "epochs.csv")));
+            process.TryInterrupt();
+        },
+        result =>
+        {
+            result.Code.Should().BeOneOf([0, ImtaProcess.Interrupted], result.All);
+            return result.Code != 0 && Latest(folder.In(name)) is { } state
+                && state.Epochs < TrainingPhase.ForRun(state.Settings)[^1].LastEpoch;
+        });
+
+    /// <summary>
+    /// Starts or resumes a run and breaks it off; where that came too late, on a busy machine, once more from what there was before.
+    /// </summary>
+    /// <param name="folder">The folder of the run's folder.</param>
+    /// <param name="name">The run's folder.</param>
+    /// <param name="start">Starts the process.</param>
+    /// <param name="end">Waits for the moment and breaks it off.</param>
+    /// <param name="inTime">Whether it was broken off where it should be.</param>
+    /// <returns>How it ended.</returns>
+    public static ImtaProcess.Result BreakOff(
+        TemporaryFolder folder, string name, Func<ImtaProcess> start, Action<ImtaProcess> end, Func<ImtaProcess.Result, bool> inTime)
+    {
+        (string run, string before) = (folder.In(name), folder.In($"{name} before"));
+        CopyFolder(run, before);
+        for (int attempt = 0; attempt < 5; attempt++)
+        {
+            using (ImtaProcess process = start())
+            {
+                end(process);
+                ImtaProcess.Result result = process.End();
+                if (inTime(result))
+                {
+                    DeleteFolder(before);
+                    return result;
+                }
+            }
+
+            CopyFolder(before, run);
         }
 
-        using ImtaProcess process = ImtaProcess.Start(folder.Path, ["train", "--out", name, .. arguments]);
-        process.WaitUntil(() => File.Exists(Path.Combine(run, "epochs.csv")));
-        bool signalled = process.TryTerminate();
-        ImtaProcess.Result result = process.End();
-        result.Code.Should().Be(signalled && result.Code != 0 ? 143 : 0, result.All);
-        return result.Code == 143;
+        throw new InvalidOperationException("none of five runs could be broken off in time");
+    }
+
+    /// <summary>The latest checkpoint's settings and epochs, and whether it is inside the next one.</summary>
+    public static (Settings Settings, int Epochs, bool IsInside)? Latest(string run)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        string file = Path.Combine(run, "checkpoints", "latest.pt");
+        return File.Exists(file) && Checkpoint.Read(file) is var latest
+            ? (latest.Settings, latest.Epochs, latest.Progress is not null)
+            : null;
+    }
+
+    private static void CopyFolder(string from, string to)
+    {
+        DeleteFolder(to);
+        foreach (string name in Directory.Exists(from) ? Names(from) : [])
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(Path.Combine(to, name))!);
+            File.Copy(Path.Combine(from, name), Path.Combine(to, name));
+        }
+    }
+
+    private static void DeleteFolder(string folder)
+    {
+        if (Directory.Exists(folder))
+        {
+            Directory.Delete(folder, recursive: true);
+        }
     }
 }

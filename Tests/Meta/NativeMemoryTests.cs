@@ -47,7 +47,7 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
         Tensor.TotalCount.Should().Be(held);
         double residentLater = ResidentMegabytes();
         output.WriteLine($"{held} tensors; {resident:f1} MB after 10 steps, {residentLater:f1} MB after 300");
-        residentLater.Should().BeInRange(0.98 * resident, 1.02 * resident);
+        residentLater.Should().BeLessThan(1.02 * resident);
     }
 
     /// <summary>On the first thread of a process; in others glibc allocates otherwise.</summary>
@@ -224,8 +224,7 @@ public sealed class NativeMemoryTests(ITestOutputHelper output)
     /// <summary>Tensors that are held now, once the collector has taken what other tests left to it.</summary>
     private static long Held()
     {
-        GC.Collect();
-        GC.WaitForPendingFinalizers();
+        NativeMemoryCollection.Settle();
         return Tensor.TotalCount;
     }
 

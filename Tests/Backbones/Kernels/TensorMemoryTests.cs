@@ -6,6 +6,7 @@ using Imta.MetaWeight.Experiments.Reports;
 namespace Imta.MetaWeight.Tests.Backbones.Kernels;
 
 /// <summary>Memory that is kept for later tensors: nobody's while somebody has it, and whole again afterwards.</summary>
+[Collection(NativeMemoryCollection.Name)]
 public sealed unsafe class TensorMemoryTests
 {
     /// <summary>Whatever is taken and given back in whatever order, blocks hold what was written to them: they do not overlap.</summary>
@@ -69,7 +70,7 @@ public sealed unsafe class TensorMemoryTests
             places.Add((nint)data);
         }
 
-        places.Should().HaveCountLessThan(4, "other tests may take some in between");
+        places.Should().HaveCountLessThan(4, "what earlier tests left may be freed in between");
     }
 
     [Fact]

@@ -80,15 +80,9 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
     public void An_interrupted_run_goes_on_after_its_present_batch()
     {
         Train("whole", Long);
-        using (ImtaProcess process = ImtaProcess.Start(_folder.Path,
-            ["train", "--out", "broken", .. ImtaProcess.Tiny, .. Long[..^2], "--checkpoint-minutes", "0"]))
-        {
-            process.WaitUntil(() => File.Exists(_folder.In("broken", "epochs.csv")));
-            process.Interrupt();
-            ImtaProcess.Result stopped = process.End();
-            stopped.Code.Should().Be(ImtaProcess.Interrupted, stopped.All);
-            stopped.Output.Should().Contain("imta train --resume broken");
-        }
+        ImtaProcess.Result stopped = RunFiles.StopAfterAnEpoch(
+            _folder, "broken", [.. ImtaProcess.Tiny, .. Long[..^2], "--checkpoint-minutes", "0"]);
+        stopped.Output.Should().Contain("imta train --resume broken");
 
         ImtaProcess.Result tested = ImtaProcess.Run(_folder.Path, "eval", "broken", "--out", "tested");
         ImtaProcess.Result resumed = Resume();

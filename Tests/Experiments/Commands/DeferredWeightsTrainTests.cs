@@ -35,12 +35,7 @@ public sealed class DeferredWeightsTrainTests : IDisposable
     {
         string[] settings = [.. Imbalanced, .. Weights(0.5), "--set", "meta.enabled=false", "--set", "train.epochs=20"];
         string[] whole = Epochs("whole", settings);
-        using (ImtaProcess stopped = ImtaProcess.Start(_folder.Path, ["train", "--out", "stopped", .. settings]))
-        {
-            stopped.WaitUntil(() => File.Exists(_folder.In("stopped", "epochs.csv")));
-            stopped.Interrupt();
-            stopped.End();
-        }
+        RunFiles.StopAfterAnEpoch(_folder, "stopped", settings);
 
         _folder.Run(0, "train", "--resume", "stopped");
 

@@ -75,7 +75,7 @@ public sealed class LauncherTests : IDisposable
         Directory.CreateDirectory(InCheckout("scripts"));
         foreach (string script in new[] { "imta", "test", "scripts/build.sh" })
         {
-            File.Copy(Path.Combine(MarkdownPage.Repository(), script), InCheckout(script));
+            ExecutableScript.Write(InCheckout(script), File.ReadAllText(Path.Combine(MarkdownPage.Repository(), script)));
         }
 
         Source("Experiments/Experiments.csproj", "<Project/>");
@@ -472,12 +472,7 @@ public sealed class LauncherTests : IDisposable
         File.WriteAllText(file, text);
     }
 
-    private void Tool(string name, string script)
-    {
-        string file = Path.Combine(_tools, name);
-        File.WriteAllText(file, "#!/bin/sh\n" + script.ReplaceLineEndings("\n") + "\n");
-        File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-    }
+    private void Tool(string name, string script) => ExecutableScript.Write(Path.Combine(_tools, name), $"#!/bin/sh\n{script}\n");
 
     private sealed record Finished(int ExitCode, string Output, string Error);
 }

@@ -27,14 +27,17 @@ public sealed class NonFiniteLogitsTests(TrainedRun trained) : IClassFixture<Tra
     {
         using var folder = new TemporaryFolder();
         string[] settings = ["--set", "train.epochs=2", "--set", "data.trainLimit=200", "--set", $"data.validation={held}"];
-        string[] train = ["train", "--out", "run", .. ImtaProcess.Tiny, .. settings];
-        using (ImtaProcess process = ImtaProcess.Start(folder.Path, train))
-        {
-            string epochs = folder.In("run", "epochs.csv");
-            process.WaitUntil(() => File.Exists(epochs) && File.ReadLines(epochs).Count() > 1);
-            process.Kill();
-            process.End();
-        }
+        string epochs = folder.In("run", "epochs.csv");
+        RunFiles.BreakOff(
+            folder,
+            "run",
+            () => ImtaProcess.Start(folder.Path, ["train", "--out", "run", .. ImtaProcess.Tiny, .. settings]),
+            process =>
+            {
+                process.WaitUntil(() => File.Exists(epochs) && File.ReadLines(epochs).Count() > 1);
+                process.Kill();
+            },
+            _ => RunFiles.Latest(folder.In("run")) is { Epochs: < 2 });
 
         string latest = folder.In("run", "checkpoints", "latest.pt");
         TrainedRun.Change(latest, latest, TrainedRun.Spoil);

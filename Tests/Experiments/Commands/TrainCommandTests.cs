@@ -149,15 +149,9 @@ public sealed class TrainCommandTests : IDisposable
         ];
         Train("whole", longer).Code.Should().Be(0);
 
-        using (ImtaProcess process = ImtaProcess.Start(_folder.Path, ["train", "--out", "broken", .. ImtaProcess.Tiny, .. longer]))
-        {
-            process.WaitUntil(() => File.Exists(_folder.In("broken", "epochs.csv")));
-            process.Interrupt();
-            ImtaProcess.Result stopped = process.End();
-            stopped.Code.Should().Be(ImtaProcess.Interrupted, stopped.All);
-            stopped.Error.Should().BeEmpty();
-            stopped.Output.Should().Contain("imta train --resume broken");
-        }
+        ImtaProcess.Result stopped = RunFiles.StopAfterAnEpoch(_folder, "broken", [.. ImtaProcess.Tiny, .. longer]);
+        stopped.Error.Should().BeEmpty();
+        stopped.Output.Should().Contain("imta train --resume broken");
 
         // What a torn write would leave behind goes too.
         File.AppendAllText(_folder.In("broken", "epochs.csv"), "3,1,0.0");

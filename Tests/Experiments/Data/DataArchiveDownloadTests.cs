@@ -58,7 +58,7 @@ public sealed class DataArchiveDownloadTests : IDisposable
     {
         using var server = new ArchiveServer(Name, Content) { HoldAfter = 1000 };
 
-        await Download(server, silence: TimeSpan.FromSeconds(0.3));
+        await Download(server, silence: TimeSpan.FromSeconds(3));
 
         ShouldBeComplete();
         server.Requests.Should().Equal("all", "bytes=1000- if \"one\"");

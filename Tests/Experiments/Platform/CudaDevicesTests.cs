@@ -41,7 +41,7 @@ public sealed class CudaDevicesTests : IDisposable
         CudaDevices.FreeMemory(2).Should().BeNull();
         AvailableResources.Query(_folder.Path, gpu: 0).Memory.Should().Be(1000 * ByteSize.Mib);
         AvailableResources.Query(_folder.Path).Memory.Should()
-            .BeGreaterThan(Environment.WorkingSet / 2, "the CPU's").And.NotBe(1000 * ByteSize.Mib);
+            .BePositive("the CPU's").And.NotBe(1000 * ByteSize.Mib);
     }
 
     [Theory]
@@ -69,16 +69,8 @@ public sealed class CudaDevicesTests : IDisposable
 
     private void InstallTool()
     {
-        File.WriteAllText(_folder.In("nvidia-smi"), Script);
-        if (OperatingSystem.IsWindows())
-        {
-            Skip.If(true, "the tool is a shell script");
-        }
-        else
-        {
-            File.SetUnixFileMode(_folder.In("nvidia-smi"), UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        }
-
+        Skip.If(OperatingSystem.IsWindows(), "the tool is a shell script");
+        ExecutableScript.Write(_folder.In("nvidia-smi"), Script);
         Environment.SetEnvironmentVariable("PATH", _folder.Path + ":/usr/bin:/bin");
     }
 }

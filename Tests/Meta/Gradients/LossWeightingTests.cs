@@ -74,7 +74,7 @@ public sealed class LossWeightingTests : IDisposable
     {
         using DisposeScope scope = NewDisposeScope();
         Tensor norms = tensor(Losses(random, 4)), s = zeros(4, float64);
-        for (int step = 0; step < 3000; step++)
+        for (int step = 0; step < 8000; step++)
         {
             s = s.sub(GradNorm.Slope(s, ones_like(norms), norms, alpha: 0).mul(Held(1e-3)));
         }

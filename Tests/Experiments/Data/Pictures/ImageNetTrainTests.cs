@@ -42,20 +42,10 @@ public sealed class ImageNetTrainTests : IDisposable
         ];
         Train("whole", [.. more, "--set", "data.workers=1"]);
 
-        using (ImtaProcess process = Start("broken", [.. more, "--set", "data.workers=3"]))
-        {
-            WaitInside(process, epoch: 2);
-            process.Kill();
-            process.End().Code.Should().Be(137);
-        }
-
-        using (ImtaProcess process = ImtaProcess.Start(_folder.Path, "train", "--resume", "broken"))
-        {
-            WaitInside(process, epoch: 3);
-            process.Interrupt();
-            ImtaProcess.Result stopped = process.End();
-            stopped.Code.Should().Be(ImtaProcess.Interrupted, stopped.All);
-        }
+        BreakOff(epoch: 2, () => Start("broken", [.. more, "--set", "data.workers=3"]), process => process.Kill(), 137);
+        BreakOff(
+            epoch: 3, () => ImtaProcess.Start(_folder.Path, "train", "--resume", "broken"), process => process.TryInterrupt(),
+            ImtaProcess.Interrupted);
 
         _folder.Run(0, "train", "--resume", "broken");
         IEnumerable<string> resumed = ReadLog("broken").Split('\n')
@@ -144,12 +134,7 @@ public sealed class ImageNetTrainTests : IDisposable
             "--checkpoint-minutes", "0.0001", "--processes", "2",
         ];
         Train("whole", more);
-        using (ImtaProcess process = Start("broken", more))
-        {
-            WaitInside(process, epoch: 2);
-            process.Interrupt();
-            process.End().Code.Should().Be(ImtaProcess.Interrupted);
-        }
+        BreakOff(epoch: 2, () => Start("broken", more), process => process.TryInterrupt(), ImtaProcess.Interrupted);
 
         _folder.Run(0, "train", "--resume", "broken");
 
@@ -290,6 +275,18 @@ public sealed class ImageNetTrainTests : IDisposable
         error.TrimEnd('\n').Should().NotContain("\n");
         Directory.Exists(_folder.In("runs")).Should().BeFalse();
     }
+
+    /// <summary>Breaks the run off inside an epoch, from 1.</summary>
+    private void BreakOff(int epoch, Func<ImtaProcess> start, Action<ImtaProcess> signal, int code) => RunFiles.BreakOff(
+        _folder,
+        "broken",
+        start,
+        process =>
+        {
+            WaitInside(process, epoch);
+            signal(process);
+        },
+        result => result.Code == code && RunFiles.Latest(_folder.In("broken")) is { IsInside: true } latest && latest.Epochs == epoch - 1);
 
     /// <summary>Waits for a checkpoint after a batch of the epoch, from 1.</summary>
     private void WaitInside(ImtaProcess process, int epoch)

@@ -108,10 +108,14 @@ public sealed class ProcessesCommandTests : RanksTests
     public void One_rank_with_another_library_is_named(string started, string loaded)
     {
         Launcher launcher = Launcher.Need(started), other = Launcher.Need(loaded);
-        string[] imta = ImtaProcess.Imta(["train", "--out", "run", "--process-timeout", "5", .. ImtaProcess.Tiny]);
+        string[] imta = ImtaProcess.Imta(["train", "--out", "run", "--process-timeout", "20", .. ImtaProcess.Tiny]);
 
         using ImtaProcess process = ImtaProcess.StartCommand(
-            Folder.Path, [.. launcher.One, .. imta, .. launcher.Next, "env", $"{MpiLibrary.Variable}={other.File}", .. imta]);
+            Folder.Path,
+            [
+                .. launcher.One, .. imta, .. launcher.Next, "env", $"{MpiLibrary.Variable}={other.File}",
+                $"TMPDIR={Folder.Path}", .. imta, // there it meets no words of other tests' ranks
+            ]);
         ImtaProcess.Result result = process.End();
 
         result.Code.Should().NotBe(0, result.All);

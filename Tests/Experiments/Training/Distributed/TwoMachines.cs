@@ -23,13 +23,9 @@ internal sealed class TwoMachines : IDisposable
     public string[] Starting(string folder, Launcher launcher)
     {
         string agent = Path.Combine(folder, "agent");
-        File.WriteAllText(
+        ExecutableScript.Write(
             agent,
             $"#!/bin/sh\nshift\nexec ip netns exec {_name}b unshare --uts sh -c 'hostname {SecondName} && exec sh -c \"$*\"' sh \"$*\"\n");
-        if (!OperatingSystem.IsWindows())
-        {
-            File.SetUnixFileMode(agent, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        }
 
         string[] across = launcher.IsOpenMpi
             ? ["--host", $"{First},{Second}", "--mca", "plm_rsh_agent", agent]
