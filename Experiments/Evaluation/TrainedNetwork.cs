@@ -18,6 +18,8 @@ namespace Imta.MetaWeight.Experiments.Evaluation;
 internal sealed record TrainedNetwork(
     string File, string Hash, Settings Settings, int? Epochs, MultiExitNetwork Network, NetworkCost Cost, Device Device) : IDisposable
 {
+    private const int ReadAttempts = 10;
+
     /// <summary>Multiply-adds of a prediction at each exit, K.</summary>
     public IReadOnlyList<long> Macs => [.. Cost.Exits.Select(exit => exit.Macs)];
 
@@ -73,10 +75,11 @@ internal sealed record TrainedNetwork(
 
     public void Dispose() => Network.Dispose();
 
-    /// <summary>The content of a file and its hash: of one and the same, as a run in training may replace its checkpoint meanwhile.</summary>
+    /// <summary>The content of a file and its hash, both of one version: a run in training may replace its checkpoint in between.</summary>
+    /// <exception cref="UsageException">It cannot be read, or is replaced whenever it is.</exception>
     private static (NetworkSource Content, string Hash) Read(string file, Settings? given)
     {
-        while (true)
+        for (int attempt = 0; attempt < ReadAttempts; attempt++)
         {
             (DateTime, long) before = Stamp(file);
             NetworkSource content = ForeignFile.Open(file, configured: given is not null) is { } foreign
@@ -88,6 +91,8 @@ internal sealed record TrainedNetwork(
                 return (content, hash);
             }
         }
+
+        throw new UsageException($"{file} is replaced faster than it can be read; use a copy of it, or wait for the end of its run");
 
         static (DateTime, long) Stamp(string file) => (System.IO.File.GetLastWriteTimeUtc(file), new FileInfo(file).Length);
     }

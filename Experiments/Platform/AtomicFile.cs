@@ -3,8 +3,8 @@ using System.Security.Cryptography;
 namespace Imta.MetaWeight.Experiments.Platform;
 
 /// <summary>
-/// Writes a temporary file in the same folder, flushes it to disk, and renames it: whatever happens, and whenever it is read, a complete
-/// file exists, old or new.
+/// Writes a temporary file in the same folder, flushes it to disk, and renames it: whatever happens, a complete file exists, old or new
+/// (on Windows, if the old one is kept, briefly only under its backup name).
 /// </summary>
 internal static class AtomicFile
 {
@@ -25,15 +25,19 @@ internal static class AtomicFile
         }
 
         string beside = path + Suffix;
-        using var stream = new FileStream(beside, FileMode.Create, FileAccess.ReadWrite, FileShare.None); // one writer at a time
+        FileStream stream = new(beside, FileMode.Create, FileAccess.ReadWrite, FileShare.None); // refuses a second writer
         try
         {
-            write(stream);
-            stream.Flush(flushToDisk: true);
-            stream.Dispose(); // Windows renames no open file
+            using (stream) // Windows renames no open file
+            {
+                write(stream);
+                stream.Flush(flushToDisk: true);
+            }
+
             if (previous is not null && File.Exists(path))
             {
-                File.Replace(beside, path, previous, ignoreMetadataErrors: true); // keeps the old file by a second name of it
+                // On Unix, the old file first gets the other name as a second one.
+                File.Replace(beside, path, previous, ignoreMetadataErrors: true);
             }
             else
             {
@@ -42,7 +46,6 @@ internal static class AtomicFile
         }
         catch
         {
-            stream.Dispose();
             File.Delete(beside);
             throw;
         }

@@ -41,7 +41,7 @@ internal static class Failure
         return code;
     }
 
-    /// <summary>What failed and where; libtorch's errors, such as of too little memory, tell no fault of imta.</summary>
+    /// <summary>What failed and where; an error of libtorch, such as running out of memory, is not called internal.</summary>
     private static string Described(Exception failure)
     {
         bool isNative = failure is ExternalException;

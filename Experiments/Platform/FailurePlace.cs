@@ -9,7 +9,9 @@ using Imta.MetaWeight.Meta;
 
 namespace Imta.MetaWeight.Experiments.Platform;
 
-/// <summary>The method in which an exception arose, apart from libraries: that of an extension, if one took part, else one of imta's.</summary>
+/// <summary>
+/// The method in which an exception arose, apart from libraries: that of an extension, if one took part, else one of imta's.
+/// </summary>
 /// <param name="Method">Such as <c>ToyNet.Block (ToyNet.cs, line 43)</c>; without a file if the assembly has no symbols.</param>
 /// <param name="IsExtension">Whether it belongs to a program that wraps imta.</param>
 internal sealed partial record FailurePlace(string Method, bool IsExtension)
@@ -20,7 +22,7 @@ internal sealed partial record FailurePlace(string Method, bool IsExtension)
         typeof(TrainingLoss).Assembly,
     ];
 
-    /// <summary>The place; null if no frame is known, because nothing has thrown the exception yet.</summary>
+    /// <summary>The place; null if no frame is in an extension or in imta.</summary>
     public static FailurePlace? Of(Exception failure)
     {
         StackFrame[] frames = new StackTrace(failure, fNeedFileInfo: true).GetFrames();
@@ -49,12 +51,16 @@ internal sealed partial record FailurePlace(string Method, bool IsExtension)
             type = outer;
         }
 
-        string written = WrittenName().Match(name) is { Success: true } match ? match.Groups[1].Value : name.Split('.')[^1];
-        return method.IsConstructor ? $"{Plain(type)}'s constructor" : $"{Plain(type)}.{written}";
+        string written = WrittenName().Match(name) is { Success: true } match ? match.Groups[1].Value : name;
+        string? plain = type?.Name.Split('`')[0];
+        return written.Split('.', '-')[^1] switch // explicit implementations have the interface's name before their own
+        {
+            "ctor" => $"{plain}'s constructor",
+            "cctor" => $"{plain}'s static initialiser",
+            var last => $"{plain}.{last}",
+        };
     }
 
-    private static string? Plain(Type? type) => type?.Name.Split('`')[0];
-
-    [GeneratedRegex(@"^<(\w+)>")]
+    [GeneratedRegex(@"^<+([\w.-]+)\$?>")]
     private static partial Regex WrittenName();
 }

@@ -86,7 +86,7 @@ internal sealed class StopSignal : IDisposable
         }
         catch (ObjectDisposedException)
         {
-            // The command finished first: .NET handles a signal in a thread of its own.
+            // The command finished first: .NET handles a signal on a thread of its own.
         }
     }
 }

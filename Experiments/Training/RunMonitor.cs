@@ -47,7 +47,7 @@ internal abstract class RunMonitor
         }
     }
 
-    /// <summary>Writes to the log if it can be written: after a failure, that of the log must not hide it.</summary>
+    /// <summary>Writes to the log if it can be written: a log that fails must not hide what failed before.</summary>
     public bool TryLog(string line)
     {
         try

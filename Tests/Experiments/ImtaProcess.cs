@@ -114,6 +114,8 @@ internal sealed partial class ImtaProcess : IDisposable
     /// <summary>The exit code of a command after <see cref="Interrupt"/>.</summary>
     public static int Interrupted => IgnoresInterrupts() ? 128 + Terminates : 128 + Interrupts;
 
+    public bool HasEnded => _process.HasExited;
+
     /// <summary>Kills it and waits until it is gone, with its lock on a folder.</summary>
     public void Kill()
     {

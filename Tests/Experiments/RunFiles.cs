@@ -49,7 +49,7 @@ internal static class RunFiles
         });
 
     /// <summary>
-    /// Starts or resumes a run and breaks it off; where that came too late, on a busy machine, once more from what there was before.
+    /// Starts or resumes a run and breaks it off; if that comes too late, on a busy machine, starts again from the state before.
     /// </summary>
     /// <param name="folder">The folder of the run's folder.</param>
     /// <param name="name">The run's folder.</param>

@@ -37,6 +37,7 @@ internal static class RankRunner
         }
         catch (UsageException e)
         {
+            watch.Dispose(); // it would end this rank while it waits for rank 0's words
             return Failure.Report(e, words.ReportOnce);
         }
 

@@ -217,6 +217,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         stopped.Code.Should().Be(1, stopped.All);
         stopped.Error.TrimEnd().Split('\n').Last().Should().StartWith("imta: ").And.Contain("train --resume disk/run");
         ImtaProcess.Run(_folder.Path, "eval", "disk/run", "--out", "tested").Code.Should().Be(0, "the checkpoint that was there is whole");
+        RunFiles.Names(_folder.In("disk", "run")).Should().NotContain(name => name.EndsWith(AtomicFile.Suffix, StringComparison.Ordinal));
         disk.Free();
         ImtaProcess.Result resumed = ImtaProcess.Run(_folder.Path, "train", "--resume", "disk/run", "--allow", "disk");
         resumed.Code.Should().Be(0, resumed.All);

@@ -110,7 +110,7 @@ public sealed class BrokenOffRanksTests(RanksTests.Undisturbed undisturbed) : Ra
             var clock = Stopwatch.StartNew();
             int[] ranks = [PidOf("cut", 0), PidOf("cut", 1)];
             WaitForEnd(ranks);
-            clock.Elapsed.Should().BeLessThan(TimeSpan.FromMinutes(1), "10 s of waiting and 5 s for MPI_Abort");
+            clock.Elapsed.Should().BeLessThan(TimeSpan.FromSeconds(40), "10 s of waiting, 5 s for MPI_Abort, and this machine may be busy");
             cut.Kill(); // Open MPI's mpirun waits for what it has started on the other machine
             foreach (int rank in (int[])[0, 1])
             {
