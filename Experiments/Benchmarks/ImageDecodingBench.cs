@@ -125,15 +125,15 @@ internal sealed class ImageDecodingBench : IDisposable
             process.WaitForExit();
             if (process.ExitCode != 0)
             {
-                throw Missing(error.Trim().ReplaceLineEndings(" "));
+                throw Failed(error.Trim().ReplaceLineEndings(" "));
             }
         }
         catch (Win32Exception e)
         {
-            throw Missing(e.Message);
+            throw Failed(e.Message);
         }
     }
 
-    private static UsageException Missing(string why) => new($"cannot run djpeg and cjpeg, which bench data --imagenet needs ({why}); "
-        + "install them (Debian: apt-get install libjpeg-turbo-progs)");
+    private static UsageException Failed(string why) => new($"bench data --imagenet runs djpeg and cjpeg, which failed: {why}; "
+        + "if they are missing, install them (Debian: apt-get install libjpeg-turbo-progs)");
 }

@@ -8,7 +8,7 @@ using Imta.MetaWeight.Experiments.Training;
 
 namespace Imta.MetaWeight.Experiments.Commands;
 
-/// <summary><c>imta calibrate RUN --macs 30M | --shares … | --risk 0.05</c>: calibrates an exit policy on held-out images.</summary>
+/// <summary><c>imta calibrate RUN --macs 30M | --shares … | --risk 0.05</c>: calibrates an exit policy on validation images.</summary>
 internal static class CalibrateCommand
 {
     private const string Accuracy = "accuracy";
@@ -28,7 +28,7 @@ internal static class CalibrateCommand
     private static readonly Option<string?> Maximise = new("--maximise")
     {
         HelpName = Accuracy,
-        Description = "With --macs: search for the thresholds with the best accuracy on the held-out images, instead of geometric shares",
+        Description = "With --macs: search for the thresholds with the best accuracy on the validation images, instead of geometric shares",
     };
 
     private static readonly Option<string> Criterion = new("--criterion")
@@ -48,7 +48,7 @@ internal static class CalibrateCommand
     {
         Command command = TrainedNetworkArguments.Command(
             "calibrate",
-            "Calibrate early-exit thresholds to a budget or a risk on the run's held-out images",
+            "Calibrate early-exit thresholds to a budget or a risk on the run's validation images",
             [Macs, Shares, Maximise, .. RiskArguments.All, Criterion, TrainedNetworkArguments.Data, Out, OutputFile.Force]);
         command.SetAction(Run);
         return command;
@@ -72,7 +72,7 @@ internal static class CalibrateCommand
         if (data.Validation.Count == 0)
         {
             throw new UsageException(
-                "the run has no held-out images (data.validation is 0) to calibrate thresholds on; train with data.validation > 0");
+                "the run has no validation images (data.validation is 0) to calibrate thresholds on; train with data.validation > 0");
         }
 
         Predictions validation = network.Predict(data.Validation, data.Normalisation, criterion, stop.Token, risk: risk?.Risk);
@@ -88,7 +88,7 @@ internal static class CalibrateCommand
         if (policy.Guarantee is not null && Path.GetFileName(network.File) == Path.GetFileName(network.Run?.BestCheckpoint))
         {
             Console.Error.WriteLine(
-                $"warning: {network.File} was selected on the held-out images, so the stated guarantee does not hold; "
+                $"warning: {network.File} was selected on the validation images, so the stated guarantee does not hold; "
                 + "use checkpoints/latest.pt");
         }
 
@@ -101,7 +101,7 @@ internal static class CalibrateCommand
         return 0;
     }
 
-    /// <summary>Repeats the calibration on samples of the test images, each as large as the held-out set; describes the outcome.</summary>
+    /// <summary>Repeats the calibration on samples of the test images, as large as the validation set; describes the outcome.</summary>
     private static string Simulate(
         RiskTarget target, int repetitions, TrainedNetwork network, RunData data, IExitCriterion criterion, CancellationToken stop)
     {
@@ -214,7 +214,7 @@ internal static class CalibrateCommand
                     policy.Macs[k].ToString("N0", CultureInfo.InvariantCulture),
                 ])]]);
         Console.WriteLine(FormattableString.Invariant(
-            $"on {validation.Samples:N0} held-out images: {policy.Describe(validation.Accuracy, validation.MeanMacs)}"));
+            $"on {validation.Samples:N0} validation images: {policy.Describe(validation.Accuracy, validation.MeanMacs)}"));
         if (policy.Budget?.Search is { } search)
         {
             Console.WriteLine(FormattableString.Invariant(

@@ -47,7 +47,7 @@ internal static class SeedSequence
     /// <summary>The order of held-out meta data and its augmentation: a seed from which these are derived.</summary>
     public const string MetaBatches = "meta batches";
 
-    /// <summary>The order in which held-out images calibrate a policy.</summary>
+    /// <summary>The order in which validation images calibrate a policy.</summary>
     public const string Calibration = "calibration";
 
     /// <summary>The samples of images on which a calibration is repeated.</summary>

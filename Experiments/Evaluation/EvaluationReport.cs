@@ -23,7 +23,7 @@ internal sealed class EvaluationReport
     private readonly long[] _macs;
     private readonly float[][] _thresholds;
 
-    /// <param name="validation">Predictions for the held-out images, on which thresholds are found; none: nothing is budgeted.</param>
+    /// <param name="validation">Predictions for the validation images, on which thresholds are found; none: nothing is budgeted.</param>
     /// <param name="test">Predictions for the test images.</param>
     /// <param name="cost">The network's cost.</param>
     /// <param name="points">P: budgets p = 1 … P.</param>

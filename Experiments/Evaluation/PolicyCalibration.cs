@@ -5,7 +5,7 @@ using Imta.MetaWeight.Experiments.Data;
 
 namespace Imta.MetaWeight.Experiments.Evaluation;
 
-/// <summary>Finds the policy of a network on held-out images.</summary>
+/// <summary>Finds the policy of a network on validation images.</summary>
 /// <param name="Network">The network.</param>
 /// <param name="Validation">Its predictions for the images, with the scores of <paramref name="Criterion"/>.</param>
 /// <param name="Normalisation">The normalisation of its input.</param>

@@ -34,7 +34,7 @@ internal sealed record PolicySearch(
     double SharesFittedAccuracy,
     double SharesOtherAccuracy);
 
-/// <summary>How a policy performs on the held-out images that it was calibrated on.</summary>
+/// <summary>How a policy performs on the validation images that it was calibrated on.</summary>
 /// <param name="Samples">The number of images.</param>
 /// <param name="SplitSha256">The content hash of the set.</param>
 /// <param name="Shares">K: the shares of samples that leave at each exit.</param>
@@ -47,7 +47,7 @@ internal sealed record PolicyValidation(long Samples, string SplitSha256, IReadO
 /// </summary>
 /// <param name="Policy">The policy, whose own keys stand at the start of the file.</param>
 /// <param name="Budget">What it was calibrated to; null: the file does not say.</param>
-/// <param name="Validation">How it performs on held-out images; null: the file does not say.</param>
+/// <param name="Validation">How it performs on validation images; null: the file does not say.</param>
 /// <param name="Macs">K: multiply-adds of a prediction at each exit.</param>
 /// <param name="Dataset">What the network was trained on.</param>
 /// <param name="Normalisation">For the network's input.</param>

@@ -12,7 +12,7 @@ internal static class TrainingFigures
     private sealed record Curve(IReadOnlyList<string>? Labels, Func<ReportedRun, IEnumerable<Value>> Values);
 
     public static Block Accuracy(IReadOnlyList<ReportEntry> all) => PerExit(
-        all, "validation-accuracy", "Validation accuracy during training", "Accuracy of an exit on the held-out validation images after "
+        all, "validation-accuracy", "Validation accuracy during training", "Accuracy of an exit on the validation images after "
             + "each epoch",
         new Axis("validation accuracy, %", "percent"), "validation accuracies in epochs.csv, which are written from the first epoch "
             + "unless data.validation=0", row => row.ValidationAccuracy);
@@ -22,7 +22,7 @@ internal static class TrainingFigures
         new Axis("training loss, nats", "number"), FromFirstEpoch, row => row.TrainLoss);
 
     public static Block ValidationLoss(IReadOnlyList<ReportEntry> all) => PerExit(
-        all, "validation-loss", "Validation loss", "Mean cross-entropy of an exit on the held-out validation images after each epoch",
+        all, "validation-loss", "Validation loss", "Mean cross-entropy of an exit on the validation images after each epoch",
         new Axis("validation loss, nats", "number"), "validation losses in epochs.csv, which are written from the first epoch "
             + "unless data.validation=0", row => row.ValidationLoss);
 

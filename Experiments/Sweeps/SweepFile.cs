@@ -119,6 +119,11 @@ internal sealed class SweepFile
         return baselines.Where(pair => pair.Key != pair.Value).ToDictionary();
     }
 
+    /// <summary>A setting from the command line, which must not be one that the sweep sets itself.</summary>
+    /// <exception cref="UsageException">It is one.</exception>
+    public static SettingsOverride NotReserved(SettingsOverride given)
+        => ReservedKeyProblem(given.Source, given.Key) is { } problem ? throw new UsageException(problem) : given;
+
     private IEnumerable<string> Names()
     {
         CheckGroup("variants");
@@ -173,11 +178,6 @@ internal sealed class SweepFile
                 $"{head.Where}: {Terminal.Sanitize(group)} is {head.Value}; it must contain settings, as in a configuration");
         }
     }
-
-    /// <summary>A setting from the command line, which must not be one that the sweep sets itself.</summary>
-    /// <exception cref="UsageException">It is one.</exception>
-    public static SettingsOverride NotReserved(SettingsOverride given)
-        => ReservedKeyProblem(given.Source, given.Key) is { } problem ? throw new UsageException(problem) : given;
 
     private static SettingsOverride ToOverride(YamlEntry entry) => entry.Value switch
     {

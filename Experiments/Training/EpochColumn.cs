@@ -11,7 +11,7 @@ public sealed partial class EpochColumn
     internal const string TrainLoss = "train_loss";
 
     private const string Rates = "learning rates of backbone and WPN at the epoch's first batch";
-    private const string HeldOut = "plain cross-entropy and accuracy on the held-out images after the epoch";
+    private const string HeldOut = "plain cross-entropy and accuracy on the validation images after the epoch";
     private const string Weights = "of the training samples' weights: mean and population standard deviation";
 
     /// <param name="name">The header, in snake_case, unique; in checkpoints the name of the sums of <paramref name="samples"/>.</param>
@@ -119,10 +119,10 @@ public sealed record ExitEpoch
     /// <summary>Learning rate of the WPN there; null without one.</summary>
     public required double? MetaRate { get; init; }
 
-    /// <summary>Mean plain cross-entropy on the held-out images, nats; null without such images.</summary>
+    /// <summary>Mean plain cross-entropy on the validation images, nats; null without such images.</summary>
     public required double? ValidationLoss { get; init; }
 
-    /// <summary>Accuracy on the held-out images, a fraction; null without such images.</summary>
+    /// <summary>Accuracy on the validation images, a fraction; null without such images.</summary>
     public required double? ValidationAccuracy { get; init; }
 
     /// <summary>Batches of the epoch that were skipped.</summary>

@@ -100,7 +100,7 @@ public sealed class CalibrateCommandTests(TrainedRun trained) : IClassFixture<Tr
     public void Images_that_selected_the_checkpoint_guarantee_less_and_the_user_is_told()
     {
         trained.Run(0, "calibrate", "run/checkpoints/best.pt", "--risk", "0.5", "--out", "best.json").Error.Should()
-            .Contain("warning: run/checkpoints/best.pt was selected on the held-out images");
+            .Contain("warning: run/checkpoints/best.pt was selected on the validation images");
         trained.Run(0, "calibrate", "run", "--risk", "0.5", "--out", "latest.json").Error.Should().NotContain("selected");
     }
 

@@ -16,7 +16,7 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
     public void A_budget_of_multiply_adds_is_kept_on_the_held_out_images(string macs)
     {
         trained.Run(0, "calibrate", "run", "--macs", macs, "--out", "budget.json", "--force").Output.Should()
-            .Contain("held-out images").And.EndWith("wrote the policy to budget.json\n");
+            .Contain("validation images").And.EndWith("wrote the policy to budget.json\n");
 
         JsonElement policy = Policy("budget.json");
         double budget = policy.GetProperty("budget").GetProperty("macs").GetDouble();

@@ -37,7 +37,7 @@ public sealed class TrainWithoutValidationTests : IDisposable
         string tables = File.ReadAllText(_folder.In("run", "classes.csv"));
         _folder.Run(0, "eval", "run").Error.Should().BeEmpty();
         File.ReadAllText(_folder.In("run", "classes.csv")).Should().Be(tables);
-        _folder.Run(2, "calibrate", "run", "--shares", "1,1").Error.Should().Be("imta: the run has no held-out images "
+        _folder.Run(2, "calibrate", "run", "--shares", "1,1").Error.Should().Be("imta: the run has no validation images "
             + "(data.validation is 0) to calibrate thresholds on; train with data.validation > 0\n");
         _folder.Run(0, "report", "run", "--out", "report.html");
     }
