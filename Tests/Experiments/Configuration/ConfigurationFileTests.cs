@@ -55,6 +55,16 @@ public sealed class ConfigurationFileTests : IDisposable
         Complaint(path).Should().Be($"{path}:4: meta.q is none; it must be a number > 0");
     }
 
+    /// <summary>A default that a file states could not be changed by a preset.</summary>
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Included_configurations_leave_to_the_preset_what_it_sets(string name)
+    {
+        Settings settings = SettingsLoader.Load(Path.Combine(Configs(), name), [new("--set", "preset", "published")]);
+
+        DerivedDefaults.Published.Should().OnlyContain(entry => SettingsSchema.Find(entry.Key)!.Format(settings) == entry.Value);
+    }
+
     [Fact]
     public void A_file_that_is_not_there_is_named()
     {
