@@ -39,7 +39,7 @@ internal static class SettingsLoader
     }
 
     private static YamlEntry ToEntry(SettingsOverride given) => new(
-        given.Key,
+        given.Key.Split('.'),
         given.Source,
         given.IsText ? new YamlScalar(given.Value, Quoted: true) : YamlReader.ReadValue(given.Value, given.Source));
 

@@ -29,8 +29,15 @@ internal sealed record YamlGroup : YamlValue
     public override string ToString() => "a group of keys";
 }
 
-/// <summary>A key of a YAML file: its dotted name, its location (<c>FILE:LINE</c>) and its value.</summary>
-internal sealed record YamlEntry(string Key, string Where, YamlValue Value);
+/// <summary>A key of a YAML file.</summary>
+/// <param name="Path">The keys of the groups that it is in, and its own.</param>
+/// <param name="Where">Its location, <c>FILE:LINE</c>.</param>
+/// <param name="Value">Its value.</param>
+internal sealed record YamlEntry(IReadOnlyList<string> Path, string Where, YamlValue Value)
+{
+    /// <summary>The dotted name.</summary>
+    public string Key => string.Join('.', Path);
+}
 
 /// <summary>
 /// Reads the subset of YAML that configurations need: nested keys, single values, lists of these. Anchors, tags and multiple
@@ -41,27 +48,31 @@ internal sealed class YamlReader
     private const int MaxDepth = 8;
     private readonly Parser _parser;
     private readonly Func<long, string> _where;
+    private readonly string? _named;
     private readonly Dictionary<string, string> _seen = [];
 
-    private YamlReader(string text, Func<long, string> where)
+    private YamlReader(string text, Func<long, string> where, string? named = null)
     {
         _parser = new Parser(new StringReader(text));
-        _where = where;
+        (_where, _named) = (where, named);
         RejectControlCharacters(text);
         Next<StreamStart>();
     }
 
     /// <summary>The keys of a file's text in their order, each group before its members.</summary>
+    /// <param name="text">The text.</param>
+    /// <param name="file">The file, for messages.</param>
+    /// <param name="named">A group whose keys are names that may have dots; null: there is none.</param>
     /// <exception cref="UsageException">The text is not such YAML; the message names file and line.</exception>
-    public static IReadOnlyList<YamlEntry> ReadKeys(string text, string file)
+    public static IReadOnlyList<YamlEntry> ReadKeys(string text, string file, string? named = null)
     {
-        var reader = new YamlReader(text, line => $"{file}:{line}");
+        var reader = new YamlReader(text, line => $"{file}:{line}", named);
         var entries = new List<YamlEntry>();
         if (reader.StartDocument() is { } root)
         {
             if (root is MappingStart)
             {
-                reader.ReadGroup("", 1, entries);
+                reader.ReadGroup([], entries);
             }
             else if (root is not Scalar scalar || !ReadScalar(scalar).IsNull)
             {
@@ -134,48 +145,50 @@ internal sealed class YamlReader
         }
     }
 
-    private void ReadGroup(string group, int depth, List<YamlEntry> entries)
+    private void ReadGroup(string[] group, List<YamlEntry> entries)
     {
         for (var at = Next<ParsingEvent>(); at is not MappingEnd; at = Next<ParsingEvent>())
         {
-            if (depth > MaxDepth)
+            if (group.Length >= MaxDepth)
             {
                 throw ErrorAt(at, "keys are nested too deeply");
             }
 
-            var key = ReadKey(at, group);
+            string[] path = [.. group, ReadKey(at, group)];
             var where = _where(at.Start.Line);
-            if (!_seen.TryAdd(key, where))
+            var key = string.Join('.', path);
+            if (!_seen.TryAdd(string.Join('\n', path), where))
             {
-                throw new UsageException($"{where}: {Terminal.Sanitize(key)} is defined twice; first at {_seen[key]}");
+                throw new UsageException($"{where}: {Terminal.Sanitize(key)} is defined twice; first at {_seen[string.Join('\n', path)]}");
             }
 
             var next = Next<ParsingEvent>();
             if (next is MappingStart)
             {
-                entries.Add(new YamlEntry(key, where, new YamlGroup()));
-                ReadGroup(key, depth + 1, entries);
+                entries.Add(new YamlEntry(path, where, new YamlGroup()));
+                ReadGroup(path, entries);
             }
             else
             {
-                entries.Add(new YamlEntry(key, where, ReadValue(next, Terminal.Sanitize(key))));
+                entries.Add(new YamlEntry(path, where, ReadValue(next, Terminal.Sanitize(key))));
             }
         }
     }
 
-    private string ReadKey(ParsingEvent at, string group)
+    private string ReadKey(ParsingEvent at, string[] group)
     {
         if (at is not Scalar { Value: var name })
         {
             throw ErrorAt(at, "a key must be a single word");
         }
 
-        if (name.Contains('.', StringComparison.Ordinal))
+        bool isName = group.Length == 1 && group[0] == _named;
+        if (!isName && name.Contains('.', StringComparison.Ordinal))
         {
             throw ErrorAt(at, $"{Terminal.Sanitize(name)}: dotted keys are only for --set; in a file, nest the key under its group");
         }
 
-        return group.Length == 0 ? name : group + "." + name;
+        return name;
     }
 
     private YamlValue ReadValue(ParsingEvent at, string key)

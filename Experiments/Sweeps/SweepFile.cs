@@ -13,7 +13,8 @@ internal sealed class SweepFile
     private const int MaxRuns = 10_000;
     private const int MaxNameLength = 100;
 
-    private static readonly string[] Keys = ["config", "seeds", "baseline", "set", "variants", "grid"];
+    private const string VariantsKey = "variants";
+    private static readonly string[] Keys = ["config", "seeds", "baseline", "set", VariantsKey, "grid"];
 
     private readonly string _path;
     private readonly IReadOnlyList<YamlEntry> _entries;
@@ -22,8 +23,8 @@ internal sealed class SweepFile
     /// <exception cref="UsageException">It does not exist or is not a sweep file.</exception>
     public SweepFile(string path)
     {
-        (_path, _entries) = (path, YamlReader.ReadKeys(SettingsLoader.ReadText(path), path));
-        foreach (YamlEntry entry in _entries.Where(entry => !Keys.Contains(entry.Key.Split('.')[0])))
+        (_path, _entries) = (path, YamlReader.ReadKeys(SettingsLoader.ReadText(path), path, named: VariantsKey));
+        foreach (YamlEntry entry in _entries.Where(entry => !Keys.Contains(entry.Path[0])))
         {
             throw new UsageException(
                 $"{entry.Where}: unknown key {Terminal.Sanitize(entry.Key)}; a sweep file has {string.Join(", ", Keys)}");
@@ -82,7 +83,7 @@ internal sealed class SweepFile
         var seen = new HashSet<string>();
         foreach (string name in Names().DefaultIfEmpty(""))
         {
-            SettingsOverride[] own = name.Length == 0 ? [] : [.. OfGroup($"variants.{name}").Select(ToOverride)];
+            SettingsOverride[] own = name.Length == 0 ? [] : [.. OfGroup(VariantsKey, name).Select(ToOverride)];
             foreach ((string point, SettingsOverride[] settings) in points)
             {
                 string whole = string.Join(',', new[] { name, point }.Where(part => part.Length > 0));
@@ -126,16 +127,15 @@ internal sealed class SweepFile
 
     private IEnumerable<string> Names()
     {
-        CheckGroup("variants");
-        return _entries.Where(entry => entry.Key.StartsWith("variants.", StringComparison.Ordinal)).Select(entry => entry.Key.Split('.')[1])
-            .Distinct();
+        CheckGroup(VariantsKey);
+        return _entries.Where(entry => entry.Path[0] == VariantsKey && entry.Path.Count > 1).Select(entry => entry.Path[1]).Distinct();
     }
 
     /// <summary>All combinations of the grid's values; a single empty one without a grid.</summary>
     private IEnumerable<(string Name, SettingsOverride[] Settings)> Grid()
     {
         YamlEntry[] axes = [.. OfGroup("grid")];
-        string[] shorts = [.. axes.Select(axis => axis.Key.Split('.')[^1])];
+        string[] shorts = [.. axes.Select(axis => axis.Path[^1])];
         IEnumerable<(string Name, SettingsOverride[] Settings)> points = [("", [])];
         for (int a = 0; a < axes.Length; a++)
         {
@@ -163,19 +163,20 @@ internal sealed class SweepFile
         => string.Join('-', value.Split([' ', ',', '[', ']', '/'], StringSplitOptions.RemoveEmptyEntries));
 
     /// <summary>The settings of a group, without the group prefix.</summary>
-    private IEnumerable<YamlEntry> OfGroup(string group)
+    private IEnumerable<YamlEntry> OfGroup(params string[] group)
     {
         CheckGroup(group);
-        return _entries.Where(entry => entry.Key.StartsWith(group + ".", StringComparison.Ordinal) && entry.Value is not YamlGroup)
-            .Select(entry => entry with { Key = entry.Key[(group.Length + 1)..] });
+        return _entries.Where(entry => entry.Path.Take(group.Length).SequenceEqual(group) && entry.Value is not YamlGroup)
+            .Where(entry => entry.Path.Count > group.Length)
+            .Select(entry => entry with { Path = [.. entry.Path.Skip(group.Length)] });
     }
 
-    private void CheckGroup(string group)
+    private void CheckGroup(params string[] group)
     {
-        if (_entries.FirstOrDefault(entry => entry.Key == group) is { Value: not YamlGroup and { IsNull: false } } head)
+        if (_entries.FirstOrDefault(entry => entry.Path.SequenceEqual(group)) is { Value: not YamlGroup and { IsNull: false } } head)
         {
             throw new UsageException(
-                $"{head.Where}: {Terminal.Sanitize(group)} is {head.Value}; it must contain settings, as in a configuration");
+                $"{head.Where}: {Terminal.Sanitize(head.Key)} is {head.Value}; it must contain settings, as in a configuration");
         }
     }
 

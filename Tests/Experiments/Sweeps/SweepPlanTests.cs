@@ -33,6 +33,29 @@ public sealed class SweepPlanTests : IDisposable
             .Contain(name.StartsWith("ablation-", StringComparison.Ordinal) ? name["ablation".Length..^".yaml".Length] : name);
     }
 
+    public static TheoryData<string> Results()
+        => [.. Directory.GetDirectories(Path.Combine(MarkdownPage.Repository(), "results")).Select(folder => Path.GetFileName(folder))
+            .Where(folder => folder != "full").Order(StringComparer.Ordinal)];
+
+    [Theory]
+    [MemberData(nameof(Results))]
+    public void A_sweep_of_the_results_loads(string folder)
+    {
+        string file = Path.Combine(MarkdownPage.Repository(), "results", folder, "sweep.yaml");
+
+        SweepPlan.Load(file, data: null).Runs.Should().HaveCountGreaterThan(2);
+    }
+
+    [Fact]
+    public void Names_of_variants_may_have_dots()
+    {
+        SweepPlan plan = Load("baseline: q-0.5\nvariants: {q-0.5: {meta: {q: 0.5}}, q-1.0: {meta: {q: 1}}, q: {meta: {q: 2}}}\n");
+
+        plan.Runs.Select(run => (run.Variant, run.Settings.Name, run.Settings.Meta.Q)).Should()
+            .Equal(("q-0.5", "q-0.5", 0.5), ("q-1.0", "q-1.0", 1), ("q", "q", 2));
+        plan.Baselines.Should().BeEquivalentTo(new Dictionary<string, string> { ["q-1.0"] = "q-0.5", ["q"] = "q-0.5" });
+    }
+
     [Theory]
     [InlineData("none")]
     [InlineData("ge")]
@@ -144,7 +167,9 @@ public sealed class SweepPlanTests : IDisposable
     [InlineData("set: {seed: 7}", "1: a sweep's seeds belong under its key seeds, not among settings")]
     [InlineData("variants: {a: {name: b}}", "1: a sweep names its runs after their variants; remove name")]
     [InlineData("grid: {seed: [5, 6]}", "1: a sweep's seeds belong under its key seeds")]
-    [InlineData("variants: {..: }", "dotted keys are only for --set")]
+    [InlineData("variants: {..: }", ".. is not a valid variant name; a name starts with a letter or digit")]
+    [InlineData("variants: {a: {meta.q: 1}}", "1: meta.q: dotted keys are only for --set")]
+    [InlineData("variants: {q-0.5: {meta: {q: 1}}, q-0.5: {meta: {q: 2}}}", "1: variants.q-0.5 is defined twice")]
     [InlineData("grid: {meta: {q: 1}}", "1: grid.meta.q is 1; it must be a list of values, such as [0.5, 1]")]
     [InlineData("grid: {meta: {q: []}}", "1: grid.meta.q is []; it must be a list of values")]
     [InlineData("grid: {meta: {q: [1, 1]}}", "two variants are both named q=1; change one of them")]
