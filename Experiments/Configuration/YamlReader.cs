@@ -156,10 +156,10 @@ internal sealed class YamlReader
 
             string[] path = [.. group, ReadKey(at, group)];
             var where = _where(at.Start.Line);
-            var key = string.Join('.', path);
-            if (!_seen.TryAdd(string.Join('\n', path), where))
+            var (key, unique) = (string.Join('.', path), string.Join('\n', path));
+            if (!_seen.TryAdd(unique, where))
             {
-                throw new UsageException($"{where}: {Terminal.Sanitize(key)} is defined twice; first at {_seen[string.Join('\n', path)]}");
+                throw new UsageException($"{where}: {Terminal.Sanitize(key)} is defined twice; first at {_seen[unique]}");
             }
 
             var next = Next<ParsingEvent>();

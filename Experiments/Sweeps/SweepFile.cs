@@ -166,8 +166,8 @@ internal sealed class SweepFile
     private IEnumerable<YamlEntry> OfGroup(params string[] group)
     {
         CheckGroup(group);
-        return _entries.Where(entry => entry.Path.Take(group.Length).SequenceEqual(group) && entry.Value is not YamlGroup)
-            .Where(entry => entry.Path.Count > group.Length)
+        return _entries.Where(entry => entry.Path.Count > group.Length && entry.Path.Take(group.Length).SequenceEqual(group))
+            .Where(entry => entry.Value is not YamlGroup)
             .Select(entry => entry with { Path = [.. entry.Path.Skip(group.Length)] });
     }
 

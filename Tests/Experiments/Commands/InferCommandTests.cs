@@ -13,7 +13,7 @@ public sealed class InferCommandTests(TrainedRun trained) : IClassFixture<Traine
     [InlineData("2.4M")]
     [InlineData("3000K")]
     [InlineData("1000000000")]
-    public void A_budget_of_multiply_adds_is_kept_on_the_held_out_images(string macs)
+    public void A_budget_of_multiply_adds_is_kept_on_the_validation_images(string macs)
     {
         trained.Run(0, "calibrate", "run", "--macs", macs, "--out", "budget.json", "--force").Output.Should()
             .Contain("validation images").And.EndWith("wrote the policy to budget.json\n");
